@@ -1,0 +1,1 @@
+"""HDF5 shards of features and samples, and the ragged batches made of them."""

@@ -1,0 +1,1 @@
+"""Temporal detection: compiled non-maximum suppression and average precision."""

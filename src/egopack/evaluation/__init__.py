@@ -1,0 +1,1 @@
+"""Predictions, scores, the comparison of the regimes."""

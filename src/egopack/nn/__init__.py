@@ -1,0 +1,1 @@
+"""Temporal graph network: convolutions, backbone, heads, losses, interaction."""

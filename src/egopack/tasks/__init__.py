@@ -1,0 +1,1 @@
+"""One file a task; base.py is the contract they share."""

@@ -1,0 +1,102 @@
+"""Ragged batches: the nodes and targets of several samples in one table each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from egopack.data.pyramid import Pyramid, build_pyramid
+from egopack.data.samples import Sample
+
+Moved = TypeVar("Moved")
+
+
+@dataclass(frozen=True)
+class SegmentNodes:
+    """The nodes inside every segment: `index` lists those of segment 0, then 1, ...; `offsets` [S] is where each list starts."""
+
+    index: Tensor
+    offsets: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples side by side.
+
+    `x` [N, D] features; `pyramid` the graphs over the N nodes; `targets` each [sum of counts, ...], concatenated in sample order;
+    `counts` the share of each sample in each target.
+    """
+
+    keys: tuple[str, ...]
+    x: Tensor
+    pyramid: Pyramid
+    targets: dict[str, Tensor]
+    counts: dict[str, tuple[int, ...]]
+    segment_nodes: SegmentNodes | None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def owner(self, target: str) -> Tensor:
+        """Index of the sample that each row of a target belongs to."""
+        counts = self.counts[target]
+        device = self.targets[target].device
+        repeats = torch.tensor(counts, device=device)
+        return torch.repeat_interleave(torch.arange(len(counts), device=device), repeats, output_size=sum(counts))
+
+    def to(self, device: torch.device | str) -> Batch:
+        return move(self, device)
+
+
+def move(value: Moved, device: torch.device | str) -> Moved:
+    """The same nested dataclasses, tuples and dicts with every tensor on `device`."""
+    out: Any = value
+    if isinstance(value, Tensor):
+        out = value.to(device, non_blocking=True)
+    elif isinstance(value, dict):
+        out = {name: move(item, device) for name, item in value.items()}
+    elif isinstance(value, tuple):
+        out = tuple(move(item, device) for item in value)
+    elif is_dataclass(value) and not isinstance(value, type):
+        out = replace(value, **{field.name: move(getattr(value, field.name), device) for field in fields(value)})
+    return out  # type: ignore[no-any-return]
+
+
+def nodes_in_segments(pos: Sequence[np.ndarray], segments: Sequence[np.ndarray]) -> SegmentNodes:
+    """Nodes with start <= p <= end, for the segments [S_b, 2] of every sample b over its own positions [N_b]."""
+    first_parts, count_parts = [], []
+    base = 0
+    for own, wanted in zip(pos, segments, strict=True):
+        low = np.searchsorted(own, wanted[:, 0], side="left")
+        high = np.searchsorted(own, wanted[:, 1], side="right")
+        first_parts.append(base + low)
+        count_parts.append(np.maximum(high - low, 0))
+        base += len(own)
+    first, counts = np.concatenate(first_parts), np.concatenate(count_parts)
+    offsets = np.cumsum(counts) - counts
+    index = np.arange(counts.sum()) - np.repeat(offsets - first, counts)
+    return SegmentNodes(torch.from_numpy(index), torch.from_numpy(offsets))
+
+
+def collate(samples: Sequence[Sample], features: Sequence[np.ndarray], *, levels: int, radius_s: float) -> Batch:
+    """One batch of samples and their feature rows [n, D], with the pyramid of `levels` graphs over their nodes."""
+    lengths = [len(sample.pos) for sample in samples]
+    targets = {name: torch.from_numpy(np.concatenate([sample.targets[name] for sample in samples])) for name in samples[0].targets}
+    counts = {name: tuple(len(sample.targets[name]) for sample in samples) for name in targets}
+    segment_nodes = None
+    if "segments" in targets:
+        segment_nodes = nodes_in_segments([sample.pos for sample in samples], [sample.targets["segments"] for sample in samples])
+    x = np.concatenate(features)
+    return Batch(
+        keys=tuple(sample.key for sample in samples),
+        x=torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)),
+        pyramid=build_pyramid(np.concatenate([sample.pos for sample in samples]), lengths, levels=levels, radius_s=radius_s),
+        targets=targets,
+        counts=counts,
+        segment_nodes=segment_nodes,
+    )

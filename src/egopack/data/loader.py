@@ -1,0 +1,81 @@
+"""Batches of a task's samples, in an order that is a pure function of seed and epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import numpy as np
+
+from egopack.data.batch import Batch, collate
+from egopack.data.samples import Sample
+
+Draw = Callable[[Sample, np.random.Generator], Sample]
+
+
+class FeatureRows(Protocol):
+    """Where feature rows come from: `rows(uid, index [n])` gives [n, D]."""
+
+    def rows(self, uid: str, rows: np.ndarray) -> np.ndarray: ...
+
+
+class Loader:
+    """Batches of `batch_size` samples; the last one of an epoch may be smaller.
+
+    With `draw`, epochs are shuffled and each sample is drawn anew, both by generators of (seed, epoch), so that any epoch can be
+    had again without those before it. Without, every epoch is the samples in their order.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        features: FeatureRows,
+        *,
+        batch_size: int,
+        levels: int,
+        radius_s: float,
+        seed: int = 0,
+        draw: Draw | None = None,
+    ) -> None:
+        self.samples, self.features, self.batch_size = samples, features, batch_size
+        self.levels, self.radius_s, self.seed, self.draw = levels, radius_s, seed, draw
+
+    def __len__(self) -> int:
+        return -(-len(self.samples) // self.batch_size)
+
+    def chosen(self, epoch: int) -> list[list[Sample]]:
+        """The samples of each batch of an epoch, before they are drawn."""
+        order = np.arange(len(self.samples))
+        if self.draw is not None:
+            np.random.default_rng([self.seed, epoch]).shuffle(order)
+        starts = range(0, len(order), self.batch_size)
+        return [[self.samples[index] for index in order[start : start + self.batch_size]] for start in starts]
+
+    def batch(self, epoch: int, index: int, chosen: Sequence[Sample]) -> Batch:
+        """Batch `index` of an epoch, of the samples `chosen` for it."""
+        if self.draw is not None:
+            generator = np.random.default_rng([self.seed, epoch, index])
+            chosen = [self.draw(sample, generator) for sample in chosen]
+        rows = [self.features.rows(sample.video_uid, sample.rows) for sample in chosen]
+        return collate(chosen, rows, levels=self.levels, radius_s=self.radius_s)
+
+    def epoch(self, epoch: int = 0) -> Iterator[tuple[Batch, list[Sample]]]:
+        """Batches with the samples they hold; the next one is made while this one is used."""
+        plan = self.chosen(epoch)
+        with ThreadPoolExecutor(max_workers=1) as ahead:
+            coming = ahead.submit(self.batch, epoch, 0, plan[0]) if plan else None
+            for index, chosen in enumerate(plan):
+                assert coming is not None
+                batch = coming.result()
+                if index + 1 < len(plan):
+                    coming = ahead.submit(self.batch, epoch, index + 1, plan[index + 1])
+                yield batch, chosen
+
+    def forever(self) -> Iterator[Batch]:
+        """Batches of epoch 0, 1, 2, ... without an end."""
+        epoch = 0
+        while True:
+            for batch, _ in self.epoch(epoch):
+                yield batch
+            epoch += 1

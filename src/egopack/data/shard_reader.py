@@ -1,0 +1,121 @@
+"""Feature rows read back from shards (see `egopack.data.shards`, which writes them): only what is asked for is read."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from egopack.errors import UserError
+
+VIDEOS = "videos.csv"
+COLUMNS = ("video_uid", "shard", "start", "length")
+
+
+def shard_name(shard: int) -> str:
+    """File name of a shard."""
+    return f"shard-{shard:05d}.h5"
+
+
+class FeatureShards:
+    """Rows of the videos in a folder of `write_shards`.
+
+    Files are mapped when first touched, so only the pages of the rows asked for are read, and processes share them; a
+    reader can be forked or pickled to the workers of a loader. `uid in shards` tells whether a video is there.
+
+    Raises UserError where the folder is not whole, KeyError for a video that it lacks, IndexError for rows past the
+    video's end.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+        self._where = _read_videos(self.folder / VIDEOS)
+        self._rows: dict[int, np.ndarray] = {}
+        first = self._map(next(iter(self._where.values()))[0])
+        self.width, self.dtype = int(first.shape[1]), first.dtype
+
+    def __contains__(self, uid: object) -> bool:
+        return uid in self._where
+
+    def __len__(self) -> int:
+        return len(self._where)
+
+    @property
+    def uids(self) -> tuple[str, ...]:
+        """The videos, sorted."""
+        return tuple(self._where)
+
+    def length(self, uid: str) -> int:
+        """Rows of a video."""
+        return self._find(uid)[2]
+
+    def rows(self, uid: str, rows: np.ndarray) -> np.ndarray:
+        """The given rows (int64 [n], any order) of a video: a new array [n, D] of the type that is stored."""
+        shard, start, length = self._find(uid)
+        rows = np.asarray(rows, dtype=np.int64)
+        if len(rows) and (rows.min() < 0 or rows.max() >= length):
+            raise IndexError(f"rows {rows.min()} ... {rows.max()} of video {uid!r}, which has {length}")
+        return self._map(shard)[start + rows]
+
+    def read(self, uid: str, first: int = 0, count: int | None = None) -> np.ndarray:
+        """`count` rows from row `first` on (to the end where None): a new array [count, D]."""
+        shard, start, length = self._find(uid)
+        count = length - first if count is None else count
+        if first < 0 or count < 0 or first + count > length:
+            raise IndexError(f"rows {first} ... {first + count - 1} of video {uid!r}, which has {length}")
+        return self._map(shard)[start + first : start + first + count].copy()
+
+    def resident(self) -> FeatureShards:
+        """A reader that holds all rows in memory (shared with processes forked from this one)."""
+        reader = FeatureShards(self.folder)
+        reader._rows = {shard: np.array(self._map(shard)) for shard in {where[0] for where in self._where.values()}}
+        return reader
+
+    def _find(self, uid: str) -> tuple[int, int, int]:
+        try:
+            return self._where[uid]
+        except KeyError:
+            raise KeyError(f"no video {uid!r} in {self.folder}") from None
+
+    def _map(self, shard: int) -> np.ndarray:
+        rows = self._rows.get(shard)
+        if rows is None:
+            rows = self._rows[shard] = _map_rows(self.folder / shard_name(shard))
+        return rows
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_rows": {}}  # mapped again where it is unpickled
+
+    def __repr__(self) -> str:
+        return f"FeatureShards({str(self.folder)!r}, videos={len(self)}, width={self.width}, dtype={self.dtype})"
+
+
+def _read_videos(path: Path) -> dict[str, tuple[int, int, int]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = csv.reader(file)
+            if tuple(next(lines, ())) != COLUMNS:
+                raise ValueError("other columns")
+            where = {uid: (int(shard), int(start), int(length)) for uid, shard, start, length in lines}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file, so the shards are not whole; run the stage that writes them") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a list of videos ({error}); write the shards again") from None
+    if not where:
+        raise UserError(f"{path}: lists no video; write the shards again")
+    return where
+
+
+def _map_rows(path: Path) -> np.ndarray:
+    """The dataset `rows` of a shard as a read-only map of the file: nothing is read yet."""
+    try:
+        with h5py.File(path, "r") as file:  # refuses a file that is cut short
+            rows = file["rows"]
+            shape, dtype, offset = rows.shape, rows.dtype, rows.id.get_offset()
+        return np.asarray(np.memmap(path, dtype, "r", offset=offset, shape=shape))
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: not a whole shard ({reason}); remove {VIDEOS} and write the shards again") from None

@@ -1,0 +1,269 @@
+"""Feature shards: the rows of many videos end to end in a few HDF5 files.
+
+shard-00000.h5   rows [R, D] contiguous   index (uid, start, length)   attributes: plan, spoilt, zeroed
+videos.csv       video_uid,shard,start,length   written last: where it lies, the shards are whole
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import h5py
+import numpy as np
+
+from egopack.data.shard_reader import COLUMNS, VIDEOS, FeatureShards, shard_name
+from egopack.ego4d import layout
+from egopack.ego4d.features import DamagedFile, aligned_rows, read_features, read_video
+from egopack.ego4d.manifest import stamp
+from egopack.ego4d.skips import Skips
+from egopack.errors import UserError
+from egopack.files import atomic_path
+from egopack.params import FeatureSet
+
+__all__ = ["FeatureShards", "write_shards"]
+
+LIBVER = ("v110", "v110")  # a fixed file format: the bytes do not depend on the HDF5 at hand
+FORMAT = 1  # of the shards; a new number makes those of an earlier one stale
+ZEROED = "video with rows of NaN, Inf or overflow, set to zero"
+T = TypeVar("T")
+J = TypeVar("J")
+
+
+@dataclass(frozen=True)
+class _Video:
+    uid: str
+    files: tuple[Path, ...]  # one for each feature set
+    length: int  # rows on the common grid
+    stamps: tuple[str, ...]
+
+
+def write_shards(
+    root: Path | str,
+    features: Mapping[str, FeatureSet],
+    uids: Iterable[str],
+    out: Path | str,
+    *,
+    skips: Skips,
+    storage: Literal["float16", "float32"] = "float32",
+    shard_bytes: int = 512 << 20,
+    resume: bool = True,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, int]:
+    """Write the features of `uids` to the folder `out`, in shards of about `shard_bytes`.
+
+    The sets of `features` are laid side by side on the grid of the first. The bytes depend on nothing but the files
+    and these settings. With `resume`, finished shards of the same content stay, so an interrupted run redoes at most
+    one. Memory: a few videos for each of the `workers` (default: the cores, at most 8) that read ahead.
+    `progress(done, total)` counts videos.
+
+    Skipped and counted: a video without a file, with a damaged one, or with NaN in most of its rows.
+    Returns {"videos", "rows", "shards", "width"}. Raises UserError where the files are not as wide as `features` says,
+    no video is left, or the disk is too small.
+    """
+    out, wanted, tell = Path(out), sorted(set(uids)), progress or (lambda done, total: None)
+    out.mkdir(parents=True, exist_ok=True)
+    workers = workers or min(os.cpu_count() or 1, 8)
+    with ThreadPoolExecutor(workers) as pool:
+        videos = _plan(pool, 2 * workers, Path(root), features, wanted, skips)
+        writer = _Writer(pool, workers, features, storage)
+        shards = list(_split(videos, writer.row_bytes, shard_bytes))
+        plans = [_plan_digest(shard, features, storage) for shard in shards]
+        stale = [k for k, plan in enumerate(plans) if not resume or _stored_plan(out / shard_name(k)) != plan]
+        _clear(out, len(shards))
+        _check_space(out, [shards[k] for k in stale], writer.row_bytes)
+        done = len(wanted) - sum(len(shards[k]) for k in stale)
+        for k in stale:
+            for n, _ in enumerate(writer.write(out / shard_name(k), shards[k], plans[k]), start=1):
+                tell(done + n, len(wanted))
+            done += len(shards[k])
+    entries = [entry for k in range(len(shards)) for entry in _read_index(out / shard_name(k), k, skips)]
+    if not entries:
+        reasons = ", ".join(skips.to_dict()) or "none was asked for"
+        raise UserError(f"{root}: no video has features of {', '.join(features)} that can be used ({reasons})")
+    _write_videos(out / VIDEOS, entries)
+    rows = sum(entry[3] for entry in entries)
+    return {"videos": len(entries), "rows": rows, "shards": len(shards), "width": writer.width}
+
+
+def _ahead(pool: ThreadPoolExecutor, job: Callable[[J], T], items: Iterable[J], ahead: int) -> Iterator[T]:
+    """Results of `job` in the order of `items`, at most `ahead` of them begun before they are asked for."""
+    rest = iter(items)
+    begun: deque[Future[T]] = deque(pool.submit(job, item) for item in islice(rest, ahead))
+    try:
+        while begun:
+            result = begun.popleft().result()
+            begun.extend(pool.submit(job, item) for item in islice(rest, 1))
+            yield result
+    finally:
+        for future in begun:
+            future.cancel()
+
+
+def _plan(
+    pool: ThreadPoolExecutor,
+    ahead: int,
+    root: Path,
+    features: Mapping[str, FeatureSet],
+    uids: Sequence[str],
+    skips: Skips,
+) -> list[_Video]:
+    """The videos that can be stored, with their lengths; the files' headers are read, their rows are not."""
+
+    def probe(uid: str) -> tuple[str, list[tuple[Path, tuple[int, ...], str]], str]:
+        found = []
+        for name in features:
+            path = layout.feature_file(root, name, uid)
+            if path is None:
+                return uid, [], f"video without a feature file of {name}"
+            try:
+                found.append((path, read_features(path).shape, stamp(path)))
+            except (DamagedFile, OSError) as error:
+                reason = error.args[0] if isinstance(error, DamagedFile) else "feature file that cannot be read"
+                return f"{name}/{path.name}", [], reason
+        return uid, found, ""
+
+    videos, widths = [], {name: Counter[int]() for name in features}
+    sets = list(features.values())
+    for item, found, reason in _ahead(pool, probe, uids, ahead):
+        if reason:
+            skips.add(reason, item)
+            continue
+        for counter, (_, shape, _) in zip(widths.values(), found, strict=True):
+            counter[shape[1]] += 1
+        wrong = next((path for (path, shape, _), one in zip(found, sets, strict=True) if shape[1] != one.size), None)
+        length = len(aligned_rows(sets, [shape[0] for _, shape, _ in found])[0])
+        if wrong is not None:
+            skips.add("feature file of another width than its set", f"{wrong.parent.name}/{wrong.name}")
+        elif not length:
+            skips.add("feature files that share no moment", item)
+        else:
+            videos.append(_Video(item, tuple(f[0] for f in found), length, tuple(f[2] for f in found)))
+    for name, counter in widths.items():
+        width = counter.most_common(1)[0][0] if counter else features[name].size
+        if width != features[name].size:
+            raise UserError(
+                f"data.features.{name}.size is {features[name].size}, but the files are {width} wide; set it to {width}"
+            )
+    return videos
+
+
+def _split(videos: Sequence[_Video], row_bytes: int, shard_bytes: int) -> Iterator[list[_Video]]:
+    """Cut into shards of at most `shard_bytes`; a longer video has one of its own."""
+    shard: list[_Video] = []
+    filled = 0
+    for video in videos:
+        size = video.length * row_bytes
+        if shard and filled + size > shard_bytes:
+            yield shard
+            shard, filled = [], 0
+        shard.append(video)
+        filled += size
+    if shard:
+        yield shard
+
+
+def _plan_digest(shard: Sequence[_Video], features: Mapping[str, FeatureSet], storage: str) -> str:
+    settings = {name: one.model_dump() for name, one in features.items()}
+    content = [(video.uid, [file.suffix for file in video.files], video.stamps, video.length) for video in shard]
+    return hashlib.sha256(json.dumps([FORMAT, storage, list(settings.items()), content]).encode()).hexdigest()
+
+
+def _stored_plan(path: Path) -> str | None:
+    """Digest of the plan that a finished shard was written from; None where there is no whole shard."""
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs["plan"].tobytes().decode())
+    except (OSError, KeyError):
+        return None
+
+
+def _clear(out: Path, shards: int) -> None:
+    """Take away what a reader must not find: the list of an earlier run first, then its spare shards and torn files."""
+    (out / VIDEOS).unlink(missing_ok=True)
+    kept = {shard_name(k) for k in range(shards)}
+    for pattern in ("shard-*.h5", ".shard-*.h5", f".{VIDEOS}.*"):
+        for path in out.glob(pattern):
+            if path.name not in kept:
+                path.unlink()
+
+
+def _check_space(out: Path, shards: Sequence[Sequence[_Video]], row_bytes: int) -> None:
+    needed = sum(video.length for shard in shards for video in shard) * row_bytes
+    free = shutil.disk_usage(out).free + sum(path.stat().st_size for path in out.glob("shard-*.h5"))
+    if needed > free:
+        raise UserError(f"{out}: the shards need {needed >> 20} MB, the disk has {free >> 20} MB free; make room")
+
+
+class _Writer:
+    """Writes one shard after the other, while a pool reads the videos ahead."""
+
+    def __init__(self, pool: ThreadPoolExecutor, ahead: int, features: Mapping[str, FeatureSet], storage: str) -> None:
+        self.pool, self.ahead, self.sets, self.storage = pool, ahead, list(features.values()), storage
+        self.width = sum(one.size for one in self.sets)
+        self.row_bytes = self.width * np.dtype(storage).itemsize
+
+    def write(self, path: Path, videos: Sequence[_Video], plan: str) -> Iterator[None]:
+        """Write one shard, yielding after each video. One whose rows are spoilt leaves unused rows at the end."""
+        index: list[tuple[bytes, int, int]] = []
+        zeroed: dict[str, int] = {}
+        spoilt: dict[str, str] = {}
+        at = 0
+        with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
+            shape = (sum(video.length for video in videos), self.width)
+            rows = file.create_dataset("rows", shape, self.storage, track_times=False, fill_time="never")
+            read = _ahead(self.pool, self._read, videos, self.ahead)
+            for video, (values, bad, reason) in zip(videos, read, strict=True):
+                yield
+                if reason:
+                    spoilt[video.uid] = reason
+                    continue
+                rows[at : at + len(values)] = values
+                index.append((video.uid.encode(), at, len(values)))
+                at += len(values)
+                if bad:
+                    zeroed[video.uid] = bad
+            uid_bytes = max((len(entry[0]) for entry in index), default=1)
+            table = np.array(index, [("uid", f"S{uid_bytes}"), ("start", "<i8"), ("length", "<i8")])
+            file.create_dataset("index", data=table, track_times=False)
+            for name, value in (("plan", plan), ("spoilt", json.dumps(spoilt)), ("zeroed", json.dumps(zeroed))):
+                file.attrs[name] = np.void(value.encode())  # of any length, unlike a text
+
+    def _read(self, video: _Video) -> tuple[np.ndarray, int, str]:
+        nothing = np.empty((0, self.width), self.storage)
+        try:
+            values, bad = read_video(video.files, self.sets, self.storage)
+        except DamagedFile as error:
+            return nothing, 0, str(error)
+        except OSError:
+            return nothing, 0, "feature file that cannot be read"
+        return (
+            (values, bad, "") if len(values) == video.length else (nothing, 0, "feature file that changed while read")
+        )
+
+
+def _read_index(path: Path, shard: int, skips: Skips) -> list[tuple[str, int, int, int]]:
+    """Entries of videos.csv for one shard; what its writer left out or mended is counted, also where it is reused."""
+    with h5py.File(path, "r") as file:
+        for uid, reason in json.loads(file.attrs["spoilt"].tobytes()).items():
+            skips.add(reason, uid)
+        for uid, bad in json.loads(file.attrs["zeroed"].tobytes()).items():
+            skips.add(ZEROED, f"{uid}: {bad} rows")
+        return [(uid.decode(), shard, int(start), int(length)) for uid, start, length in file["index"][...]]
+
+
+def _write_videos(path: Path, entries: Iterable[Sequence[object]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([COLUMNS, *entries])

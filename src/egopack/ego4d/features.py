@@ -1,0 +1,138 @@
+"""Feature files of whole videos, read without trusting them, and several feature sets brought onto one grid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from egopack.params import FeatureSet
+
+NON_FINITE_LIMIT = 0.5  # a video with a larger share of rows holding NaN or Inf is not usable
+
+
+class DamagedFile(Exception):  # noqa: N818  it names a state of the data that callers count, not a failure of the run
+    """A feature file that cannot be used; the message is the reason, under which callers count the video as skipped."""
+
+
+def read_features(path: Path | str) -> np.ndarray:
+    """Feature matrix [T, D] of one video, float16 or float32 (other floats become float32); mapped rather than read.
+
+    `.npy`, or a tensor that `torch.load` takes without running what a pickle asks for.
+    Raises DamagedFile for a file that is cut short, is not one matrix of floats, or has no rows.
+    """
+    path = Path(path)
+    rows = _read_npy(path) if path.suffix == ".npy" else _read_pt(path)
+    if rows.ndim != 2:
+        raise DamagedFile(f"feature file of {rows.ndim} dimensions, not rows and columns")
+    if rows.dtype.kind != "f":
+        raise DamagedFile(f"feature file of {rows.dtype.name}, not of floats")
+    if 0 in rows.shape:
+        raise DamagedFile("feature file without rows" if rows.shape[0] == 0 else "feature file without columns")
+    if rows.dtype not in (np.float16, np.float32):
+        with np.errstate(over="ignore"):
+            rows = rows.astype(np.float32)
+    return rows
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, EOFError, SyntaxError):
+        raise DamagedFile("feature file that is cut short or not an array") from None
+
+
+def _read_pt(path: Path) -> np.ndarray:
+    import torch
+
+    try:
+        loaded = _torch_load(path)
+    except Exception:  # zipfile, pickle and torch each raise their own kinds for damage
+        raise DamagedFile("feature file that is cut short or not a plain tensor") from None
+    if not isinstance(loaded, torch.Tensor) or loaded.layout != torch.strided or loaded.device.type != "cpu":
+        raise DamagedFile("feature file that holds something other than a plain tensor")
+    if loaded.numel() * loaded.element_size() > path.stat().st_size:
+        raise DamagedFile("feature file that claims more rows than it holds")
+    if loaded.dtype == torch.bfloat16:
+        loaded = loaded.float()
+    if not loaded.is_floating_point():
+        raise DamagedFile(f"feature file of {str(loaded.dtype).removeprefix('torch.')}, not of floats")
+    try:
+        return loaded.detach().numpy()
+    except (RuntimeError, TypeError):
+        raise DamagedFile(f"feature file of {str(loaded.dtype).removeprefix('torch.')}, not of floats") from None
+
+
+def _torch_load(path: Path) -> object:
+    import torch
+
+    with path.open("rb") as file:
+        zipped = file.read(2) == b"PK"  # files from before torch 1.6 are not, and cannot be mapped
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+
+
+def aligned_rows(sets: Sequence[FeatureSet], lengths: Sequence[int]) -> list[np.ndarray]:
+    """Rows to take of each feature set so that they describe the same moments: one int64 [n] for each set.
+
+    The grid is the first set's: its row i is centred at (stride * i + window / 2) / fps seconds. Of another set comes
+    the row centred nearest; of two as near, the one that starts nearest (so that sets of one stride go row by row).
+    n counts the rows for which every set has that row. `lengths` are the rows that each set has of the video.
+    """
+    columns = [_nearest(sets[0], other, lengths[0]) for other in sets]
+    count = min(int(np.searchsorted(rows, length)) for rows, length in zip(columns, lengths, strict=True))
+    return [np.maximum(rows[:count], 0) for rows in columns]
+
+
+def _nearest(grid: FeatureSet, other: FeatureSet, count: int) -> np.ndarray:
+    """Row of `other` nearest to each of the first `count` rows of `grid`, in exact arithmetic; int64, ascending."""
+    rate = Fraction(other.fps) / Fraction(grid.fps)  # frames of `other` for one of `grid`
+    step = grid.stride * rate / other.stride
+    first = (grid.window * rate - other.window) / 2 / other.stride
+    unit = math.lcm(step.denominator, first.denominator)
+    doubled = 2 * (int(first * unit) + int(step * unit) * np.arange(count, dtype=np.int64))
+    if grid.window * rate < other.window:
+        return (doubled + unit) // (2 * unit)  # halves go up
+    return -((unit - doubled) // (2 * unit))  # halves go down
+
+
+def read_video(files: Sequence[Path], sets: Sequence[FeatureSet], storage: str) -> tuple[np.ndarray, int]:
+    """Features of one video, the sets side by side: ([n, sum of sizes] of dtype `storage`, rows that were set to zero).
+
+    A row with NaN, Inf or a number beyond `storage` becomes zeros. Raises DamagedFile where a file is damaged, has
+    another width than its set, or more than half of the rows are such.
+    """
+    matrices = [read_features(file) for file in files]
+    for matrix, expected in zip(matrices, sets, strict=True):
+        if matrix.shape[1] != expected.size:
+            raise DamagedFile(f"feature file of width {matrix.shape[1]}, not {expected.size}")
+    columns = aligned_rows(sets, [len(matrix) for matrix in matrices])
+    if not len(columns[0]):
+        raise DamagedFile("feature files that share no moment")
+    out = np.empty((len(columns[0]), sum(expected.size for expected in sets)), storage)
+    left = 0
+    for matrix, rows in zip(matrices, columns, strict=True):
+        _copy(out[:, left : left + matrix.shape[1]], matrix, rows)
+        left += matrix.shape[1]
+    return out, _zero_non_finite(out)
+
+
+def _copy(out: np.ndarray, matrix: np.ndarray, rows: np.ndarray) -> None:
+    """out[...] = matrix[rows], without the copy that this makes where rows follow each other."""
+    straight = rows[-1] - rows[0] + 1 == len(rows) and bool((np.diff(rows) == 1).all())
+    with np.errstate(over="ignore"):
+        out[...] = matrix[rows[0] : rows[-1] + 1] if straight else matrix[rows]
+
+
+def _zero_non_finite(rows: np.ndarray) -> int:
+    if rows.dtype == np.float16:
+        bad = ((rows.view(np.uint16) & np.uint16(0x7C00)) == 0x7C00).any(axis=1)  # five times as fast as isfinite
+    else:
+        bad = ~np.isfinite(rows).all(axis=1)
+    count = int(bad.sum())
+    if count > NON_FINITE_LIMIT * len(rows):
+        raise DamagedFile("video with NaN, Inf or overflow in more than half of its feature rows")
+    rows[bad] = 0
+    return count

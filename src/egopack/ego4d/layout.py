@@ -1,0 +1,77 @@
+"""Names of everything under the raw root; the only place that spells them.
+
+<root>/annotations/<version>/*.json   <root>/annotations/mq_labels.tsv   <root>/features/<name>/<video_uid>.pt, .npy
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SPLITS = ("train", "val", "test_unannotated")
+VERSIONS = ("v1", "v2")
+FEATURE_SUFFIXES = (".pt", ".npy")
+MOMENT_LABELS = "mq_labels.tsv"
+TAXONOMY = "fho_lta_taxonomy.json"
+
+
+def _splits(source: str) -> tuple[str, ...]:
+    return tuple(f"{source}_{split}.json" for split in SPLITS)
+
+
+# source -> its files under <root>/annotations/<version>; a task depends on the sources that it reads, no others
+SOURCES: dict[str, tuple[str, ...]] = {
+    "fho_lta": (*_splits("fho_lta"), TAXONOMY),
+    "fho_oscc-pnr": _splits("fho_oscc-pnr"),
+    "moments": _splits("moments"),
+    "narration": ("narration.json",),
+    "ego4d": ("ego4d.json",),
+}
+# read when there, not needed; under <root>/annotations
+OPTIONAL: dict[str, tuple[str, ...]] = {"moments": (MOMENT_LABELS,)}
+
+
+def annotation_dir(root: Path | str, version: str) -> Path:
+    """Folder of one version's JSON files."""
+    return Path(root) / "annotations" / version
+
+
+def annotation_file(root: Path | str, version: str, source: str, split: str) -> Path:
+    """JSON file of a split, e.g. annotation_file(root, "v1", "fho_lta", "train")."""
+    name = f"{source}_{split}.json"
+    if name not in SOURCES.get(source, ()):
+        raise ValueError(f"no annotation file for source {source!r}, split {split!r}")
+    return annotation_dir(root, version) / name
+
+
+def source_files(root: Path | str, version: str, source: str) -> tuple[Path, ...]:
+    """Files that a source needs (all splits, and the taxonomy for fho_lta)."""
+    if source not in SOURCES:
+        raise ValueError(f"no source {source!r}; there are {', '.join(SOURCES)}")
+    return tuple(annotation_dir(root, version) / name for name in SOURCES[source])
+
+
+def optional_files(root: Path | str, source: str) -> tuple[Path, ...]:
+    """Files that a source reads when they are there; they need not be."""
+    return tuple(Path(root) / "annotations" / name for name in OPTIONAL.get(source, ()))
+
+
+def taxonomy_file(root: Path | str, version: str) -> Path:
+    """Names of the verbs and nouns."""
+    return annotation_dir(root, version) / TAXONOMY
+
+
+def moment_labels_file(root: Path | str) -> Path:
+    """Published ids of the moment classes; the file is optional."""
+    return Path(root) / "annotations" / MOMENT_LABELS
+
+
+def feature_dir(root: Path | str, name: str) -> Path:
+    """Folder of one feature set."""
+    return Path(root) / "features" / name
+
+
+def feature_file(root: Path | str, name: str, video_uid: str) -> Path | None:
+    """A video's file in a feature set, None where there is none."""
+    folder = feature_dir(root, name)
+    candidates = (folder / f"{video_uid}{suffix}" for suffix in FEATURE_SUFFIXES)
+    return next((path for path in candidates if path.is_file()), None)

@@ -1,0 +1,107 @@
+"""Fingerprint of the raw data: small manifests in git stand for hundreds of gigabytes that are not.
+
+One manifest for each annotation source and each feature set, so that a changed file reruns only what reads it.
+Annotation files: size and SHA-256. Feature files: size and CRC-32 of the first and last 4 KiB, which costs a second or
+two for thousands and notices nearly every file replaced by another of its size. Names are relative: no user's path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from egopack.ego4d import layout
+from egopack.errors import UserError
+
+EDGE_BYTES = 4096
+NAMED = 6  # missing files that a message names
+THREADS = 16  # the work is waiting for the disk
+
+
+def fingerprint(root: Path | str, version: str, feature_sets: Iterable[str], sources: Iterable[str]) -> dict[str, Any]:
+    """Manifests by name: one for each source ("fho_lta") and each feature set ("features/egovlp").
+
+    A source's is {"version", "files": {name: {"bytes", "sha256"}}}, a feature set's {"files": {name: its `stamp`}}.
+    Raises UserError that lists what is missing under `root` and the command that fetches it.
+    """
+    root, feature_sets, sources = Path(root), list(feature_sets), list(sources)
+    _check_whole(root, version, feature_sets, sources)
+    manifests: dict[str, Any] = {}
+    for source in sources:
+        files = [*layout.source_files(root, version, source), *layout.optional_files(root, source)]
+        present = [path for path in files if path.exists()]
+        manifests[source] = {"version": version, "files": {path.name: _digest(path) for path in present}}
+    for name in feature_sets:
+        manifests[f"features/{name}"] = {"files": _stamps(layout.feature_dir(root, name))}
+    return manifests
+
+
+def stamp(path: Path | str) -> str:
+    """ "<bytes> <crc32 of the first and last 4 KiB>": names a feature file's content without reading all of it."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        size = os.fstat(handle).st_size
+        crc = zlib.crc32(os.pread(handle, EDGE_BYTES, 0))
+        crc = zlib.crc32(os.pread(handle, EDGE_BYTES, max(size - EDGE_BYTES, 0)), crc)
+    finally:
+        os.close(handle)
+    return f"{size} {crc:08x}"
+
+
+def _digest(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return {"bytes": file.tell(), "sha256": digest}
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); it has to be a readable file") from None
+
+
+def _feature_names(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.name for entry in entries if entry.name.endswith(layout.FEATURE_SUFFIXES) and entry.is_file()
+        )
+
+
+def _stamps(folder: Path) -> dict[str, str]:
+    names = _feature_names(folder)
+    try:
+        with ThreadPoolExecutor(THREADS) as pool:
+            return dict(zip(names, pool.map(stamp, (f"{folder}/{name}" for name in names), chunksize=64), strict=True))
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or folder}: cannot be read ({error.strerror}); check its permissions"
+        ) from None
+
+
+def _check_whole(root: Path, version: str, feature_sets: Sequence[str], sources: Sequence[str]) -> None:
+    """UserError unless every source's files are there and every feature set has at least one file."""
+    missing = [
+        str(path.relative_to(root))
+        for source in sources
+        for path in layout.source_files(root, version, source)
+        if not path.exists()
+    ]
+    for name in feature_sets:
+        folder = layout.feature_dir(root, name)
+        if not folder.is_dir() or not _feature_names(folder):
+            missing.append(f"features/{name}/<video_uid>.pt")
+    if not missing:
+        return
+    what = ", ".join(missing[:NAMED]) + (f" and {len(missing) - NAMED} more" if len(missing) > NAMED else "")
+    raise UserError(
+        f"{root}: missing {what}; fetch them with the official client: {command(version, feature_sets)} "
+        f"and put (or link) them at {root}/annotations/{version} and {root}/features/<name>"
+    )
+
+
+def command(version: str, feature_sets: Iterable[str]) -> str:
+    """The official client's command for the annotations of both benchmarks and the feature sets."""
+    datasets = " ".join(["annotations", *feature_sets])
+    return f'ego4d --output_directory="~/ego4d_data" --datasets {datasets} --benchmarks FHO EM --version {version}'

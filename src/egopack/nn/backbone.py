@@ -1,0 +1,82 @@
+"""The hierarchical temporal graph network that all tasks share (section 3 of the method)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from egopack.data.pyramid import Level, Pool, Pooling, Pyramid
+from egopack.nn.convolutions import make_convolution
+from egopack.nn.tdgc import NEGATIVE_SLOPE
+
+if TYPE_CHECKING:
+    from egopack.params import BackboneParams
+
+
+def pool_nodes(x: Tensor, pooling: Pooling, pool: Pool) -> Tensor:
+    """Pool [N, H] to the even nodes [N_next, H] of every video: weighted mean (1, 2, 1), maximum, or the even nodes as they are."""
+    centre = x[pooling.centre]
+    if pool == "subsample":
+        return centre
+    left, right = x[pooling.left], x[pooling.right]
+    if pool == "max":  # where a neighbour is missing its index is the node itself
+        return torch.maximum(centre, torch.maximum(left, right))
+    left_weight, right_weight = pooling.left_weight[:, None].to(x.dtype), pooling.right_weight[:, None].to(x.dtype)
+    return (2 * centre + left_weight * left + right_weight * right) / (2 + left_weight + right_weight)
+
+
+class LevelBlock(nn.Module):
+    """h + block(h) with block = Dropout, conv, LeakyReLU, conv, LayerNorm, LeakyReLU; optional norm before, optional FFN after. [N, H] -> [N, H]"""
+
+    def __init__(self, params: BackboneParams) -> None:
+        super().__init__()
+        size = params.hidden
+        self.dropout = nn.Dropout(params.dropout)
+        self.conv_norm = nn.LayerNorm(size) if params.pre_norm else None
+        self.conv = nn.ModuleList(make_convolution(params.conv.name, size, params.conv) for _ in range(params.convs_per_level))
+        self.norm = nn.LayerNorm(size)
+        self.ffn_norm = nn.LayerNorm(size) if params.ffn else None
+        inner = round(size * params.ffn_expansion)
+        self.ffn = nn.ModuleList([nn.Linear(size, inner), nn.Linear(inner, size)]) if params.ffn else None
+
+    def forward(self, x: Tensor, level: Level) -> Tensor:
+        hidden = self.dropout(x if self.conv_norm is None else self.conv_norm(x))
+        for index, conv in enumerate(self.conv):
+            hidden = conv(hidden if index == 0 else F.leaky_relu(hidden, NEGATIVE_SLOPE), level)
+        x = x + F.leaky_relu(self.norm(hidden), NEGATIVE_SLOPE)
+        if self.ffn is None or self.ffn_norm is None:
+            return x
+        hidden = self.dropout(torch.relu(self.ffn[0](self.ffn_norm(x))))
+        return x + self.dropout(self.ffn[1](hidden))
+
+
+class Backbone(nn.Module):
+    """Projection and a pyramid of graph blocks.
+
+    Shapes: x [N, D] and a pyramid of L levels over its nodes -> L tensors [N_l, H]; a pyramid may have fewer levels than the backbone.
+    """
+
+    def __init__(self, input_size: int, levels: int, params: BackboneParams) -> None:
+        super().__init__()
+        self.params, self.pool = params, params.pool
+        sizes = [input_size, params.hidden] if params.projection == "linear" else [input_size, params.hidden, params.hidden]
+        self.projection = nn.ModuleList(nn.Linear(i, o) for i, o in zip(sizes, sizes[1:], strict=False))
+        self.projection_dropout = nn.Dropout(params.projection_dropout)
+        self.level = nn.ModuleList(LevelBlock(params) for _ in range(levels))
+
+    def forward(self, x: Tensor, pyramid: Pyramid) -> list[Tensor]:
+        if len(pyramid) > len(self.level):
+            raise ValueError(f"a pyramid of {len(pyramid)} levels for a backbone of {len(self.level)}")
+        hidden = self.projection[0](x)
+        for linear in list(self.projection)[1:]:
+            hidden = linear(self.projection_dropout(torch.relu(hidden)))
+        outputs = []
+        for block, level in zip(self.level, pyramid, strict=False):
+            hidden = block(hidden, level)
+            outputs.append(hidden)
+            if level.pooling is not None:
+                hidden = pool_nodes(hidden, level.pooling, self.pool)
+        return outputs

@@ -1,0 +1,75 @@
+"""Parts that task heads are made of (section 4 of the method)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Neck(nn.ModuleDict):
+    """Dropout, Linear(H, F), LayerNorm, ReLU, Linear(F, F): what every task starts with. [N, H] -> [N, F]"""
+
+    def __init__(self, input_size: int, size: int, dropout: float) -> None:
+        super().__init__({"0": nn.Linear(input_size, size), "norm": nn.LayerNorm(size), "1": nn.Linear(size, size)})
+        self.size, self.dropout = size, nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self["1"](torch.relu(self["norm"](self["0"](self.dropout(x)))))  # type: ignore[no-any-return]
+
+
+class NormedLinear(nn.Linear):
+    """Linear, LayerNorm, ReLU. [..., i] -> [..., o]"""
+
+    def __init__(self, input_size: int, output_size: int, bias: bool = True) -> None:
+        super().__init__(input_size, output_size, bias=bias)
+        self.norm = nn.LayerNorm(output_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.norm(super().forward(x)))
+
+
+class Classifier(nn.ModuleDict):
+    """Dropout, two NormedLinear, Linear. With `prior` the last bias starts at -log((1 - prior) / prior). [N, F] -> [N, classes]"""
+
+    def __init__(
+        self, input_size: int, classes: int, *, hidden: int, dropout: float, prior: float | None = None, last_bias: bool = True
+    ) -> None:
+        super().__init__(
+            {
+                "0": NormedLinear(input_size, hidden),
+                "1": NormedLinear(hidden, hidden),
+                "out": nn.Linear(hidden, classes, bias=last_bias),
+            }
+        )
+        self.dropout = nn.Dropout(dropout)
+        if prior is not None:
+            nn.init.constant_(self["out"].bias, -math.log((1 - prior) / prior))  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self["out"](self["1"](self["0"](self.dropout(x))))  # type: ignore[no-any-return]
+
+
+def segment_mean(x: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
+    """Mean of the rows of x [N, F] that lie in each segment -> [S, F]; segments may overlap and an empty one gives zeros.
+
+    `index` lists the nodes of segment 0, then of segment 1, ...; `offsets` [S] is where each list starts.
+    """
+    if not len(index):
+        return x.new_zeros(len(offsets), x.shape[1])
+    return F.embedding_bag(index, x, offsets, mode="mean")
+
+
+def video_max(x: Tensor, video: Tensor, videos: int) -> Tensor:
+    """Maximum over the nodes [N, F] of each video -> [videos, F]."""
+    index = video[:, None].expand_as(x)
+    return x.new_full((videos, x.shape[1]), -torch.inf).scatter_reduce(0, index, x, "amax")
+
+
+def video_mean(x: Tensor, video: Tensor, videos: int) -> Tensor:
+    """Mean over the nodes [N, F] of each video -> [videos, F]."""
+    total = x.new_zeros(videos, x.shape[1]).index_add(0, video, x)
+    count = x.new_zeros(videos).index_add(0, video, torch.ones_like(video, dtype=x.dtype))
+    return total / count.clamp(min=1)[:, None]

@@ -1,0 +1,235 @@
+"""The knobs of params.yaml: frozen, checked at the door, misspelt keys refused. The only reader of YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from egopack.errors import UserError
+
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Strict(BaseModel):
+    """A block of params.yaml: immutable, and every key must be known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class FeatureSet(Strict):
+    """One directory of features: row i starts at frame stride * i and covers `window` frames; `size` numbers a row."""
+
+    stride: Count = 16
+    window: Count = 16
+    fps: Positive = 30.0
+    size: Count
+
+
+class DataParams(Strict):
+    """Where the raw data is and how it is stored; several feature sets are concatenated on the grid of the first."""
+
+    root: str
+    version: Literal["v1", "v2"] = "v1"
+    features: dict[str, FeatureSet] = Field(min_length=1)
+    storage: Literal["float16", "float32"] = "float32"
+    shard_mb: Count = 512
+
+
+class SyntheticParams(Strict):
+    """Size and difficulty of the built-in corpus."""
+
+    seed: int
+    train_videos: Count
+    val_videos: Count
+    test_videos: Count
+    mean_minutes: Positive
+    verbs: Count
+    nouns: Count
+    moments: Count
+    noise: Annotated[float, Field(ge=0)]
+
+
+class ConvParams(Strict):
+    """The convolution of the backbone; all but `name` are for tdgc."""
+
+    name: Literal["tdgc", "gat", "gcn", "sage", "sage_position", "signed"] = "tdgc"
+    gate_size: Count = 256
+    aggr: Literal["mean", "sum"] = "mean"
+    signed: bool = True
+    gated: bool = True
+    gate_activation: Literal["tanh", "sigmoid", "relu"] = "tanh"
+
+
+class BackboneParams(Strict):
+    """The shared network (section 3 of the method)."""
+
+    hidden: Count
+    radius_s: Positive = 2.0
+    convs_per_level: Count = 2
+    dropout: Fraction = 0.1
+    projection: Literal["linear", "mlp"] = "linear"
+    projection_dropout: Fraction = 0.0
+    pool: Literal["mean", "max", "subsample"] = "mean"
+    pre_norm: bool = False
+    ffn: bool = False
+    ffn_expansion: Positive = 4.0
+    conv: ConvParams = ConvParams()
+
+
+class OptimiserParams(Strict):
+    """Adam and the learning rate as a function of the step (section 5 of the method)."""
+
+    epochs: Count
+    warmup_epochs: Annotated[int, Field(ge=0)]
+    lr: Positive
+    lr_min: Annotated[float, Field(ge=0)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    grad_clip_norm: Positive = 1.0
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> OptimiserParams:
+        if self.warmup_epochs > self.epochs:
+            raise ValueError(f"warmup_epochs {self.warmup_epochs} exceeds epochs {self.epochs}")
+        return self
+
+
+class TrainParams(OptimiserParams):
+    """One task's training, alone or helped by a pack."""
+
+    batch_size: Count
+
+
+class MultiParams(OptimiserParams):
+    """Multi-task training: a task's batch is base_batch * (its length // the shortest length)."""
+
+    base_batch: Count
+
+
+class InteractionParams(Strict):
+    """How features consult prototypes (section 5 of the method)."""
+
+    k: Count = 8
+    distance: Literal["cosine", "l2"] = "cosine"
+    conv: Literal["sage", "graph"] = "sage"
+    hidden: Count = 256
+    stages: Count = 1
+    convs_per_stage: Count = 2
+    dropout: Fraction = 0.0
+
+
+class ModelParams(Strict):
+    """A task's neck and head: feature width F, hidden width of classifiers, dropout."""
+
+    features: Count
+    classifier_hidden: Count = 512
+    dropout: Fraction = 0.0
+    fusion: Literal["features", "logits"] = "features"
+
+
+class NoParams(Strict):
+    """A block with nothing to set."""
+
+
+class TaskParams(Strict):
+    """What rebuilds a task's samples and network; a task narrows `samples` and `model` to its own.
+
+    `annotations`: the source of its samples (fho_lta, fho_oscc-pnr, moments). `levels`: how many levels of the pyramid it reads.
+    """
+
+    annotations: str
+    levels: Count
+    samples: Any
+    model: ModelParams
+
+
+class RegimeParams(Strict):
+    """How a task is trained alone and helped by the pack of that name."""
+
+    pack: str
+    train: TrainParams
+    egopack: TrainParams
+
+
+class RuntimeParams(Strict):
+    """What the computation runs on; no number of the method is here."""
+
+    device: str = "auto"
+    threads: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if value not in ("auto", "cpu", "cuda") and not value.removeprefix("cuda:").isdecimal():
+            raise ValueError("not one of auto, cpu, cuda, cuda:<index>")
+        return value
+
+
+class Params(Strict):
+    """The whole of params.yaml. Blocks under `tasks` are checked by the task that they are named after."""
+
+    seed: int
+    data: DataParams
+    synthetic: SyntheticParams
+    backbone: BackboneParams
+    multi: MultiParams
+    interaction: InteractionParams
+    packs: dict[str, list[str]]
+    tasks: dict[str, dict[str, Any]]
+    runtime: RuntimeParams = RuntimeParams()
+
+    @model_validator(mode="after")
+    def _packs_fit(self) -> Params:
+        for pack, members in self.packs.items():
+            for member in members:
+                if member not in self.tasks:
+                    raise ValueError(f"packs.{pack}: {member!r} is not one of the tasks {', '.join(self.tasks)}")
+            if not members or len(set(members)) < len(members):
+                raise ValueError(f"packs.{pack}: {members!r} must name each of its tasks once")
+        for task, block in self.tasks.items():
+            pack = block.get("pack")
+            if pack is not None and pack not in self.packs:
+                raise ValueError(f"tasks.{task}.pack: {pack!r} is not one of the packs {', '.join(self.packs)}")
+            if pack is not None and task in self.packs[pack]:
+                raise ValueError(f"tasks.{task}.pack: the pack {pack!r} contains {task!r} itself, so it is not novel to it")
+        return self
+
+
+Block = TypeVar("Block", bound=BaseModel)
+
+
+def check(model: type[Block], value: Any, *, file: Path | str, key: str = "") -> Block:
+    """`value` as `model`; a UserError names the file, the first wrong key and its value."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join([*([key] if key else []), *map(str, first["loc"])])
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"{file}: {path}: unknown key; is it misspelt?") from None
+        if first["type"] == "missing":
+            raise UserError(f"{file}: {path}: this key is missing") from None
+        message = first["msg"].removeprefix("Value error, ")
+        got = "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
+        raise UserError(f"{file}: {path + ': ' if path else ''}{message}{got}") from None
+
+
+def load_params(path: Path | str) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: the file is missing or is not YAML, or a key is unknown, missing or has a value that it cannot take.
+    """
+    try:
+        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a mapping of keys at the top level, got {type(value).__name__}")
+    return check(Params, value, file=path)

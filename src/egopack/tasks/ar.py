@@ -1,0 +1,161 @@
+"""Action recognition (AR): the verb and the noun of every annotated segment of a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from egopack.data.batch import Batch
+from egopack.data.samples import Sample
+from egopack.ego4d.annotations import Annotations
+from egopack.nn.heads import Classifier, segment_mean
+from egopack.nn.losses import IGNORED_LABEL, cross_entropy
+from egopack.params import NoParams, TaskParams
+from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse, mean_logits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TOP = 5
+
+
+class ArParams(TaskParams):
+    samples: NoParams
+
+
+class ActionRecognition(Task):
+    """Segment pooling, then a verb and a noun classifier.
+
+    One sample is one LTA clip with all its actions. Outputs: `verb_logits` [S, verbs], `noun_logits` [S, nouns] over S segments.
+    """
+
+    Params = ArParams
+    headline = {"verb_top1": "max", "noun_top1": "max"}
+
+    def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
+        super().__init__(hidden, params, labels, streams)
+        size, inner, dropout = self.model.features, self.model.classifier_hidden, self.model.dropout
+        self.verb = Classifier(size, labels["verbs"], hidden=inner, dropout=dropout)
+        self.noun = Classifier(size, labels["nouns"], hidden=inner, dropout=dropout)
+        extra = streams if self.model.fusion == "logits" else ()
+        self.stream = nn.ModuleDict(
+            {
+                name: nn.ModuleDict(
+                    {
+                        "verb": Classifier(size, labels["verbs"], hidden=inner, dropout=dropout, last_bias=False),
+                        "noun": Classifier(size, labels["nouns"], hidden=inner, dropout=dropout, last_bias=False),
+                    }
+                )
+                for name in extra
+            }
+        )
+
+    @classmethod
+    def labels(cls, annotations: Annotations) -> Labels:
+        taxonomy = annotations.taxonomy()
+        return {"verbs": taxonomy.verbs, "nouns": taxonomy.nouns}
+
+    @classmethod
+    def samples(cls, source: SampleSource, split: str, params: TaskParams) -> list[Sample]:
+        samples = []
+        for clip_uid, actions in source.annotations.actions_by_clip(split, source.skips).items():
+            clip = actions[0]
+            if not source.usable(clip.video_uid, clip_uid):
+                continue
+            rows = source.grid.rows(clip.clip_start, clip.clip_end, source.rows[clip.video_uid])
+            if not len(rows):
+                source.skips.add("clip outside of the video's features", clip_uid)
+                continue
+            actions = sorted(actions, key=lambda action: action.start)
+            frames = np.array([[action.start, action.end] for action in actions])
+            targets = {
+                "segments": source.grid.seconds(frames, clip.clip_start).astype(np.float32),
+                "verbs": np.array([IGNORED_LABEL if action.verb is None else action.verb for action in actions]),
+                "nouns": np.array([IGNORED_LABEL if action.noun is None else action.noun for action in actions]),
+            }
+            samples.append(Sample(clip_uid, clip.video_uid, rows, source.grid.positions(len(rows)), targets))
+        return samples
+
+    def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
+        assert batch.segment_nodes is not None, "an AR batch has segments"
+        return segment_mean(features[0], batch.segment_nodes.index, batch.segment_nodes.offsets)
+
+    def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
+        pooled = self.align([self.neck(levels[0])], batch)
+        if self.model.fusion == "features":
+            pooled = fuse(pooled, streams)
+        outputs = {"features": pooled}
+        for part, head in (("verb", self.verb), ("noun", self.noun)):
+            logits = head(pooled)
+            if self.model.fusion == "logits":
+                logits = mean_logits(logits, streams, {name: heads[part] for name, heads in self.stream.items()})  # type: ignore[index]
+            outputs[f"{part}_logits"] = logits
+        return outputs
+
+    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        return {
+            "verb": cross_entropy(outputs["verb_logits"], batch.targets["verbs"]),
+            "noun": cross_entropy(outputs["noun_logits"], batch.targets["nouns"]),
+        }
+
+    def decode(
+        self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
+    ) -> pd.DataFrame:
+        best = {part: top_classes(outputs[f"{part}_logits"]) for part in ("verb", "noun")}
+        return ranked_table(samples, best["verb"], best["noun"])
+
+    @classmethod
+    def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
+        scores = {}
+        for part in ("verb", "noun"):
+            truth = np.concatenate([sample.targets[f"{part}s"] for sample in samples])
+            ranked = np.stack(predictions[part].to_list())
+            scores.update({f"{part}_{name}": value for name, value in accuracies(ranked, truth).items()})
+        return scores
+
+    @classmethod
+    def chance(cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator) -> pd.DataFrame:
+        count = sum(len(sample.targets["verbs"]) for sample in samples)
+        ranked = {}
+        for part in ("verb", "noun"):
+            seen = np.concatenate([sample.targets[f"{part}s"] for sample in train])
+            frequency = np.bincount(seen[seen >= 0], minlength=len(labels[f"{part}s"]))
+            ranked[part] = np.tile(np.argsort(-frequency, kind="stable")[:TOP], (count, 1))
+        return ranked_table(samples, ranked["verb"], ranked["noun"])
+
+
+def top_classes(logits: Tensor) -> np.ndarray:
+    """The TOP classes of logits [S, C], best first -> [S, TOP]."""
+    return torch.topk(logits, min(TOP, logits.shape[1]), dim=1).indices.cpu().numpy()
+
+
+def ranked_table(samples: Sequence[Sample], verb: np.ndarray, noun: np.ndarray) -> pd.DataFrame:
+    """One row a segment: `key`, `segment` (its index in the sample), `verb` and `noun` (classes, best first)."""
+    import pandas as pd
+
+    counts = [len(sample.targets["verbs"]) for sample in samples]
+    return pd.DataFrame(
+        {
+            "key": np.repeat([sample.key for sample in samples], counts),
+            "segment": np.concatenate([np.arange(count) for count in counts]),
+            "verb": list(verb),
+            "noun": list(noun),
+        }
+    )
+
+
+def accuracies(ranked: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Top-1, top-5 and class-mean accuracy in percent of classes ranked [S, TOP] against labels [S]; unlabelled segments take no part."""
+    labelled = truth != IGNORED_LABEL
+    ranked, truth = ranked[labelled], truth[labelled]
+    correct = ranked == truth[:, None]
+    by_class = [correct[truth == label, 0].mean() for label in np.unique(truth)]
+    return {
+        "top1": 100 * float(correct[:, 0].mean()),
+        "top5": 100 * float(correct.any(axis=1).mean()),
+        "class_mean": 100 * float(np.mean(by_class)),
+    }

@@ -1,0 +1,179 @@
+"""The contract that every task fulfils; one class serves the three training regimes.
+
+A new task is one file here, with a subclass of `Task`, and one block of the same name in `params.yaml: tasks`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from egopack.data.batch import Batch
+from egopack.data.grid import Grid
+from egopack.data.samples import Sample
+from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.skips import Skips
+from egopack.errors import UserError
+from egopack.nn.heads import Neck
+from egopack.params import NoParams, RegimeParams, Strict, TaskParams, check
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Outputs = dict[str, Tensor]
+Streams = Mapping[str, Tensor]  # support task -> features, aligned to the novel task and past their interaction
+Labels = dict[str, tuple[str, ...]]  # name of a label set -> its classes, in order of their ids
+
+
+@dataclass(frozen=True)
+class SampleSource:
+    """What samples are made of: annotations, the rows that each video has, the grid of rows, and where skipped items are counted."""
+
+    annotations: Annotations
+    rows: Mapping[str, int]
+    grid: Grid
+    skips: Skips
+
+    def usable(self, video_uid: str, item: str) -> bool:
+        """Whether the video has features; if not, the item is counted as skipped."""
+        if video_uid in self.rows:
+            return True
+        self.skips.add("video without features", item)
+        return False
+
+
+class Task(nn.Module, ABC):
+    """A task: its samples, its head on the shared pyramid, its loss, its predictions and their scores.
+
+    Class attributes: `Params` and `Decode` check the task's block of params.yaml; `headline` maps the metrics that a comparison shows
+    to the direction that is better ("max" or "min").
+    """
+
+    Params: ClassVar[type[TaskParams]]
+    Decode: ClassVar[type[Strict]] = NoParams
+    headline: ClassVar[dict[str, str]]
+
+    def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
+        """`hidden` is the backbone's width H, `labels` the number of classes of each label set, `streams` the support tasks."""
+        super().__init__()
+        self.params, self.model = params, params.model
+        self.neck = Neck(hidden, params.model.features, params.model.dropout)
+        self.support = tuple(streams)
+
+    # data ------------------------------------------------------------------------------------------------------------------------
+    @classmethod
+    @abstractmethod
+    def labels(cls, annotations: Annotations) -> Labels:
+        """The label sets of this task, from the data."""
+
+    @classmethod
+    @abstractmethod
+    def samples(cls, source: SampleSource, split: str, params: TaskParams) -> list[Sample]:
+        """All samples of a split (section 1 of the method)."""
+
+    @classmethod
+    def draw(cls, sample: Sample, params: TaskParams, generator: np.random.Generator) -> Sample:
+        """The sample as training sees it this time; tasks that augment override this."""
+        return sample
+
+    # model -----------------------------------------------------------------------------------------------------------------------
+    @abstractmethod
+    def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
+        """Features of each level [N_l, F] -> this task's granularity [M, F]."""
+
+    @abstractmethod
+    def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
+        """Backbone features of each level [N_l, H], and perhaps auxiliary streams [M, F] -> outputs by name."""
+
+    @abstractmethod
+    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """The terms whose sum is minimised, by name; each a scalar."""
+
+    # predictions -----------------------------------------------------------------------------------------------------------------
+    @abstractmethod
+    def decode(
+        self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
+    ) -> pd.DataFrame:
+        """Predictions of a batch, one table with a `key` column; the tables of all batches are concatenated."""
+
+    @classmethod
+    @abstractmethod
+    def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
+        """Metrics of the predictions of all samples, by name."""
+
+    @classmethod
+    @abstractmethod
+    def chance(cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator) -> pd.DataFrame:
+        """Predictions that know the labels' frequencies in `train` and nothing of the features of `samples`."""
+
+    @classmethod
+    def submission(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> Any:
+        """What the challenge server takes, as JSON-ready values; None where there is no challenge."""
+        return None
+
+
+def fuse(features: Tensor, streams: Streams | None, scale: float = 1.0) -> Tensor:
+    """features + scale * mean of the streams; all [M, F]."""
+    if not streams:
+        return features
+    return features + scale * sum(streams.values()) / len(streams)  # type: ignore[return-value]
+
+
+def mean_logits(main: Tensor, streams: Streams | None, heads: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
+    """Mean of the main head's logits and those of one extra head per stream."""
+    if not streams:
+        return main
+    return (main + sum(heads[name](stream) for name, stream in streams.items())) / (1 + len(streams))
+
+
+def load_task(name: str) -> type[Task]:
+    """The task class of tasks/<name>.py.
+
+    Raises:
+        UserError: there is no such file, or it defines no task.
+    """
+    known = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name != "base")
+    if name not in known:
+        raise UserError(f"params.yaml: tasks.{name}: there is no src/egopack/tasks/{name}.py (there are {', '.join(known)})")
+    module = importlib.import_module(f"egopack.tasks.{name}")
+    classes = [
+        value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Task) and value.__module__ == module.__name__
+    ]
+    if len(classes) != 1:
+        raise UserError(f"src/egopack/tasks/{name}.py: expected one subclass of Task, found {len(classes)}")
+    return classes[0]
+
+
+@dataclass(frozen=True)
+class TaskBlock:
+    """One checked block of `params.yaml: tasks`."""
+
+    task: type[Task]
+    params: TaskParams
+    decode: Strict
+    regimes: RegimeParams
+
+
+def check_task(name: str, block: Mapping[str, Any], file: Path | str = "params.yaml") -> TaskBlock:
+    """The block `tasks.<name>` of params.yaml, checked by its task.
+
+    Raises:
+        UserError: no such task; a key is unknown, missing or has a value that it cannot take.
+    """
+    task, key = load_task(name), f"tasks.{name}"
+    of_regimes = {part: block[part] for part in RegimeParams.model_fields if part in block}
+    rest = {part: value for part, value in block.items() if part not in of_regimes and part != "decode"}
+    return TaskBlock(
+        task=task,
+        params=check(task.Params, rest, file=file, key=key),
+        decode=check(task.Decode, block.get("decode", {}), file=file, key=f"{key}.decode"),
+        regimes=check(RegimeParams, of_regimes, file=file, key=key),
+    )

@@ -1,0 +1,203 @@
+"""Long-term anticipation (LTA): the verbs and nouns of the next Z actions after two observed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from egopack.data.batch import Batch, move
+from egopack.data.pyramid import Edges, radius_edges
+from egopack.data.samples import Sample
+from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.submissions import lta_submission
+from egopack.nn.heads import Classifier, video_max
+from egopack.nn.losses import IGNORED_LABEL, cross_entropy
+from egopack.nn.tdgc import TDGC
+from egopack.params import Count, ModelParams, Positive, Strict, TaskParams
+from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OBSERVED = 2
+PARTS = ("verb", "noun")
+
+
+class LtaSamples(Strict):
+    """`horizon`: how many actions are anticipated, Z."""
+
+    horizon: Count = 20
+
+
+class LtaModel(ModelParams):
+    """`radius`: how far apart in the sequence two future actions may be to exchange messages; `prior` starts the classifiers' bias."""
+
+    radius: Positive = 2.5
+    gate_size: Count = 256
+    prior: float = Field(0.01, gt=0, lt=1)
+
+
+class LtaDecode(Strict):
+    """`candidates`: how many sequences are sampled, K."""
+
+    candidates: Count = 5
+
+
+class LtaParams(TaskParams):
+    samples: LtaSamples
+    model: LtaModel
+
+
+class LongTermAnticipation(Task):
+    """Maximum over the observed nodes, copied to Z nodes that exchange messages, then verb and noun classifiers per node.
+
+    Outputs: `verb_logits` [B * Z, verbs], `noun_logits` [B * Z, nouns].
+    """
+
+    Params = LtaParams
+    Decode = LtaDecode
+    headline = {"verb_ed": "min", "noun_ed": "min"}
+    params: LtaParams
+    model: LtaModel
+
+    def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
+        super().__init__(hidden, params, labels, streams)
+        size, gate_size = self.model.features, self.model.gate_size
+        self.head = nn.ModuleDict({"conv": nn.ModuleList(TDGC(size, gate_size=gate_size) for _ in range(2))})
+        common = {"hidden": self.model.classifier_hidden, "dropout": self.model.dropout, "prior": self.model.prior}
+        self.verb = Classifier(size, labels["verbs"], **common)  # type: ignore[arg-type]
+        self.noun = Classifier(size, labels["nouns"], **common)  # type: ignore[arg-type]
+
+    @classmethod
+    def labels(cls, annotations: Annotations) -> Labels:
+        taxonomy = annotations.taxonomy()
+        return {"verbs": taxonomy.verbs, "nouns": taxonomy.nouns}
+
+    @classmethod
+    def samples(cls, source: SampleSource, split: str, params: TaskParams) -> list[Sample]:
+        horizon: int = params.samples.horizon
+        samples = []
+        for clip_uid, unordered in source.annotations.actions_by_clip(split, source.skips).items():
+            if not source.usable(unordered[0].video_uid, clip_uid):
+                continue
+            actions = sorted(unordered, key=lambda action: action.action_idx)
+            available = source.rows[actions[0].video_uid]
+            for first in range(len(actions) - OBSERVED - horizon):
+                observed, future = actions[first : first + OBSERVED], actions[first + OBSERVED : first + OBSERVED + horizon]
+                key = f"{clip_uid}#{observed[-1].action_idx}"
+                rows = source.grid.rows(observed[0].start, observed[-1].end, available)
+                if not len(rows):
+                    source.skips.add("observed actions without a feature row", key)
+                    continue
+                targets = {
+                    "verbs": np.array([IGNORED_LABEL if action.verb is None else action.verb for action in future]),
+                    "nouns": np.array([IGNORED_LABEL if action.noun is None else action.noun for action in future]),
+                }
+                pos = np.round(source.grid.positions(len(rows)), 3)
+                samples.append(Sample(key, actions[0].video_uid, rows, pos, targets))
+        return samples
+
+    def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
+        return video_max(features[0], batch.pyramid[0].video, len(batch))
+
+    def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
+        horizon = self.params.samples.horizon
+        video = fuse(self.align([self.neck(levels[0])], batch), streams)
+        nodes = video.repeat_interleave(horizon, dim=0)
+        edges = anticipation_edges(len(video), horizon, self.model.radius, nodes.device)
+        for conv in self.head["conv"]:  # type: ignore[union-attr]
+            nodes = torch.relu(conv(nodes, edges))
+        return {"features": nodes, "verb_logits": self.verb(nodes), "noun_logits": self.noun(nodes)}
+
+    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        return {part: cross_entropy(outputs[f"{part}_logits"], batch.targets[f"{part}s"]) for part in PARTS}
+
+    def decode(
+        self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
+    ) -> pd.DataFrame:
+        shape = (len(samples), self.params.samples.horizon, -1)
+        drawn = {
+            part: sample_classes(torch.softmax(outputs[f"{part}_logits"].double(), -1).cpu().numpy(), decode.candidates, generator)
+            for part in PARTS
+        }
+        return sequence_table(samples, *(drawn[part].reshape(shape) for part in PARTS))
+
+    @classmethod
+    def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
+        scores = {}
+        for part in PARTS:
+            truth = np.stack([sample.targets[f"{part}s"] for sample in samples])  # (n, Z)
+            drawn = np.stack([np.stack(list(rows)) for rows in predictions[part]])  # (n, Z, K)
+            at_horizon = edit_distance_at(drawn, truth)
+            scores[f"{part}_ed"] = float(at_horizon[-1])
+            scores[f"{part}_aued"] = area_under_edit_distance(at_horizon)
+        return scores
+
+    @classmethod
+    def chance(cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator) -> pd.DataFrame:
+        steps, candidates = len(samples[0].targets["verbs"]), LtaDecode().candidates
+        drawn = []
+        for part in PARTS:
+            seen = np.concatenate([sample.targets[f"{part}s"] for sample in train])
+            frequency = np.bincount(seen[seen >= 0], minlength=len(labels[f"{part}s"])).astype(np.float64)
+            drawn.append(generator.choice(len(frequency), size=(len(samples), steps, candidates), p=frequency / frequency.sum()))
+        return sequence_table(samples, *drawn)
+
+    @classmethod
+    def submission(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> Any:
+        entries = {}
+        for row in predictions.itertuples(index=False):
+            clip_uid, action_idx = str(row.key).rsplit("#", 1)
+            entries[f"{clip_uid}_{action_idx}"] = tuple(np.stack(list(part)).T.tolist() for part in (row.verb, row.noun))
+        return lta_submission(entries)
+
+
+@lru_cache(maxsize=8)
+def anticipation_edges(videos: int, horizon: int, radius: float, device: torch.device) -> Edges:
+    """Edges between the Z future actions of every video, at positions 0 ... Z-1."""
+    pos = np.tile(np.arange(horizon, dtype=np.float32), videos)
+    return move(radius_edges(pos, [horizon] * videos, radius), device)
+
+
+def sample_classes(probability: np.ndarray, candidates: int, generator: np.random.Generator) -> np.ndarray:
+    """K independent draws from each row of probabilities [M, C] -> classes [M, K], by inversion of the cumulative sum."""
+    cumulative = np.cumsum(probability, axis=1)
+    draws = generator.random((len(probability), candidates)) * cumulative[:, -1:]
+    return np.stack([(cumulative < draws[:, k : k + 1]).sum(axis=1) for k in range(candidates)], axis=1)
+
+
+def sequence_table(samples: Sequence[Sample], verb: np.ndarray, noun: np.ndarray) -> pd.DataFrame:
+    """One row a sample: `key`, `verb` and `noun`, each the drawn sequences [Z, K] as nested lists."""
+    import pandas as pd
+
+    return pd.DataFrame({"key": [sample.key for sample in samples], "verb": verb.tolist(), "noun": noun.tolist()})
+
+
+def edit_distance_at(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Levenshtein distance of the first z steps, divided by z, best of the K candidates, mean over samples, at z = 1 ... Z.
+
+    Shapes: predictions [n, Z, K], labels [n, Z] -> [Z].
+    """
+    return best_edit_distance(predictions, labels, range(1, labels.shape[1] + 1)).mean(axis=0)
+
+
+def best_edit_distance(predictions: np.ndarray, labels: np.ndarray, horizons: Sequence[int]) -> np.ndarray:
+    """Distance of each sample's best candidate over the first z steps, divided by z: [n, len(horizons)]."""
+    from rapidfuzz.distance import Levenshtein
+
+    out = np.empty((len(labels), len(horizons)))
+    for row, (candidates, truth) in enumerate(zip(predictions.transpose(0, 2, 1).tolist(), labels.tolist(), strict=True)):
+        for column, z in enumerate(horizons):
+            out[row, column] = min(Levenshtein.distance(candidate[:z], truth[:z]) for candidate in candidates) / z
+    return out
+
+
+def area_under_edit_distance(distance_at: np.ndarray) -> float:
+    """AUED: trapezoid area under the distance at horizons 1 ... Z, over Z - 1."""
+    return float(np.trapezoid(distance_at)) / max(len(distance_at) - 1, 1)

@@ -1,0 +1,262 @@
+"""Moment queries (MQ): every segment of a clip in which a moment of some class takes place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from egopack.data.batch import Batch
+from egopack.data.samples import Sample
+from egopack.detection.average_precision import GroundTruth, Predictions, average_precision, recall_class_mean, recall_pooled
+from egopack.detection.nms import suppress
+from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.records import MomentsClip
+from egopack.ego4d.submissions import mq_submission
+from egopack.nn.heads import Classifier, NormedLinear, video_mean
+from egopack.nn.losses import diou_1d, sigmoid_focal
+from egopack.nn.targets import assign_targets
+from egopack.params import Count, ModelParams, NoParams, Positive, Strict, TaskParams
+from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TIOU = (0.1, 0.2, 0.3, 0.4, 0.5)
+RECALL_TIOU = (0.3, 0.5, 0.7)
+RECALL_AT = (1, 5)
+
+
+class MqModel(ModelParams):
+    """`prior` starts the classifier's bias; `normaliser` and `momentum` are those of the running number of positives."""
+
+    prior: float = Field(0.01, gt=0, lt=1)
+    normaliser: Positive = 100.0
+    momentum: float = Field(0.9, ge=0, lt=1)
+
+
+class MqDecode(Strict):
+    """From scores on nodes to segments (section 6 of the method)."""
+
+    min_probability: float = Field(0.001, ge=0, lt=1)
+    top_per_level: Count = 5000
+    min_duration_s: float = Field(0.05, ge=0)
+    nms: str = Field("gaussian", pattern="^(gaussian|hard)$")
+    sigma: Positive = 2.0
+    iou_threshold: float = Field(0.1, gt=0, le=1)
+    min_score: float = Field(0.001, ge=0, lt=1)
+    max_segments: Count = 2000
+    per_class: bool = True
+    voting_threshold: float | None = Field(None, gt=0, le=1)
+
+
+class MqParams(TaskParams):
+    samples: NoParams
+    model: MqModel
+
+
+class MomentQueries(Task):
+    """Classes and segment boundaries at every node of every level.
+
+    Outputs over the N nodes of all levels: `class_logits` [N, classes], `offsets` [N, 2] (to the left and right, in units of 2^level seconds).
+    """
+
+    Params = MqParams
+    Decode = MqDecode
+    headline = {"map": "max"}
+    params: MqParams
+    model: MqModel
+    normaliser: Tensor
+
+    def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
+        super().__init__(hidden, params, labels, streams)
+        size, model = self.model.features, self.model
+        if streams and size != hidden:
+            raise ValueError(f"tasks.mq.model.features {size}: must be the backbone's width {hidden}, since streams pass MQ's own neck")
+        self.classifier = Classifier(2 * size, labels["moments"], hidden=model.classifier_hidden, dropout=model.dropout, prior=model.prior)
+        self.regressor = nn.ModuleDict({"0": NormedLinear(size, size, bias=False), "out": nn.Linear(size, 2)})
+        self.scales = nn.Parameter(torch.ones(params.levels))
+        self.register_buffer("normaliser", torch.tensor(float(model.normaliser)))
+
+    @classmethod
+    def labels(cls, annotations: Annotations) -> Labels:
+        return {"moments": annotations.moment_labels()}
+
+    @classmethod
+    def samples(cls, source: SampleSource, split: str, params: TaskParams) -> list[Sample]:
+        ids = {label: index for index, label in enumerate(cls.labels(source.annotations)["moments"])}
+        samples = []
+        for clip in source.annotations.moments(split, source.skips):
+            if not source.usable(clip.video_uid, clip.clip_uid):
+                continue
+            rows = source.grid.rows(clip.start, clip.end, source.rows[clip.video_uid])
+            if not len(rows):
+                source.skips.add("clip outside of the video's features", clip.clip_uid)
+                continue
+            segments, classes = primary_segments(clip, ids, source)
+            targets = {
+                "segments": segments,
+                "classes": classes,
+                "duration": source.grid.seconds(np.array([clip.end]), clip.start).astype(np.float64),
+                "offset": source.grid.seconds(np.array([clip.start]), clip.start).astype(np.float64),
+            }
+            samples.append(Sample(clip.clip_uid, clip.video_uid, rows, source.grid.positions(len(rows)), targets))
+        return samples
+
+    def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
+        return torch.cat(list(features))
+
+    def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
+        features = self.neck(self.align(levels, batch))
+        if streams:
+            features = (features + sum(self.neck(stream) for stream in streams.values())) / (1 + len(streams))
+        video = torch.cat([level.video for level in batch.pyramid])
+        context = video_mean(features, video, len(batch))[video]
+        scale = torch.cat([self.scales[level.index].expand(len(level.pos)) for level in batch.pyramid])
+        offsets = torch.relu(self.regressor["out"](self.regressor["0"](features))) * scale[:, None]
+        return {"class_logits": self.classifier(torch.cat([features, context], dim=1)), "offsets": offsets}
+
+    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        logits, offsets = outputs["class_logits"].float(), outputs["offsets"].float()
+        truth = batch.targets
+        target = assign_targets(batch.pyramid, truth["segments"], truth["classes"], batch.counts["classes"], logits.shape[1])
+        positives = target.positive.sum().clamp(min=1).to(self.normaliser.dtype)
+        if self.training:
+            self.normaliser.mul_(self.model.momentum).add_(positives, alpha=1 - self.model.momentum)
+        normaliser = self.normaliser.clone() if self.training else positives
+        regression = torch.where(target.positive, diou_1d(offsets, target.offsets), 0.0)
+        return {
+            "classification": sigmoid_focal(logits, target.classes).sum() / normaliser,
+            "regression": regression.sum() / normaliser,
+        }
+
+    def decode(
+        self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
+    ) -> pd.DataFrame:
+        import pandas as pd
+
+        probability = torch.sigmoid(outputs["class_logits"].float()).cpu()
+        offsets = outputs["offsets"].float().cpu()
+        pyramid = [(level.video.cpu(), level.pos.cpu(), level.extent) for level in batch.pyramid]
+        tables = []
+        for index, sample in enumerate(samples):
+            nodes, start = [], 0
+            for video, pos, extent in pyramid:
+                own = torch.nonzero(video == index)[:, 0]
+                nodes.append((probability[start + own], offsets[start + own], pos[own], extent))
+                start += len(pos)
+            found = decode_segments(nodes, float(sample.targets["duration"][0]), decode)
+            columns = {"label": found[2].numpy(), "score": found[1].numpy(), "start": found[0][:, 0].numpy(), "end": found[0][:, 1].numpy()}
+            tables.append(pd.DataFrame({"key": sample.key} | columns))
+        return pd.concat(tables, ignore_index=True)
+
+    @classmethod
+    def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
+        truth, detected = ground_truth(samples), as_detected(predictions, samples)
+        maps = average_precision(truth, detected, TIOU).mean()
+        scores = {"map": 100 * float(maps.mean())}
+        scores |= {f"map_at_{tiou:g}": 100 * float(value) for tiou, value in zip(TIOU, maps, strict=True)}
+        official = recall_pooled(truth, detected, RECALL_TIOU, RECALL_AT)
+        published = recall_class_mean(truth, detected, TIOU, RECALL_AT)
+        for row, tiou in enumerate(RECALL_TIOU):
+            scores |= {f"recall_{k}x_at_{tiou:g}": 100 * float(official[row, column]) for column, k in enumerate(RECALL_AT)}
+        for row, tiou in enumerate(TIOU):
+            scores |= {f"recall_class_mean_{k}x_at_{tiou:g}": 100 * float(published[row, column]) for column, k in enumerate(RECALL_AT)}
+        return scores
+
+    @classmethod
+    def chance(cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator) -> pd.DataFrame:
+        import pandas as pd
+
+        lengths = np.concatenate([np.diff(sample.targets["segments"], axis=1)[:, 0] for sample in train])
+        frequency = np.bincount(np.concatenate([sample.targets["classes"] for sample in train]), minlength=len(labels["moments"]))
+        count = 200
+        tables = []
+        for sample in samples:
+            duration = float(sample.targets["duration"][0])
+            start = generator.uniform(0, duration, count)
+            end = np.minimum(start + generator.choice(lengths, count), duration)
+            label = generator.choice(len(frequency), count, p=frequency / frequency.sum())
+            columns = {"label": label, "score": generator.random(count), "start": start, "end": end}
+            tables.append(pd.DataFrame({"key": sample.key} | columns))
+        return pd.concat(tables, ignore_index=True)
+
+    @classmethod
+    def submission(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> Any:
+        offset = {sample.key: float(sample.targets["offset"][0]) for sample in samples}
+        found: dict[str, list[tuple[str, float, tuple[float, float]]]] = {sample.key: [] for sample in samples}
+        for row in predictions.itertuples(index=False):
+            start, end = (max(float(second) - offset[row.key], 0.0) for second in (row.start, row.end))
+            found[row.key].append((labels["moments"][row.label], float(row.score), (start, end)))
+        return mq_submission(found)
+
+
+def primary_segments(clip: MomentsClip, ids: Mapping[str, int], source: SampleSource) -> tuple[np.ndarray, np.ndarray]:
+    """Primary segments [M, 2] (seconds) and classes [M] of a clip, exact duplicates removed, in file order."""
+    frames = dict.fromkeys((moment.start, moment.end, moment.label) for moment in clip.moments if moment.primary)
+    kept = []
+    for start, end, label in frames:
+        if label in ids:
+            kept.append((start, end, ids[label]))
+        else:
+            source.skips.add("unknown moment class", f"{clip.clip_uid}: {label}")
+    table = np.array(kept, dtype=np.int64).reshape(-1, 3)
+    return source.grid.seconds(table[:, :2], clip.start).astype(np.float32), table[:, 2].copy()
+
+
+def decode_segments(
+    nodes: Sequence[tuple[Tensor, Tensor, Tensor, float]], duration: float, params: MqDecode
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Segments of one video from its nodes, level by level: probabilities [n, C], offsets [n, 2], positions [n], extent.
+
+    Returns segments [M, 2] in seconds, scores [M] and labels [M], best first.
+    """
+    segments, scores, labels = [], [], []
+    for probability, offsets, pos, extent in nodes:
+        flat = probability.flatten()
+        chosen = torch.nonzero(flat > params.min_probability)[:, 0]
+        if len(chosen) > params.top_per_level:
+            chosen = chosen[flat[chosen].topk(params.top_per_level).indices]
+        node, label = chosen // probability.shape[1], chosen % probability.shape[1]
+        segment = torch.stack([pos[node] - offsets[node, 0] * extent, pos[node] + offsets[node, 1] * extent], dim=1)
+        keep = segment[:, 1] - segment[:, 0] > params.min_duration_s
+        segments.append(segment[keep])
+        scores.append(flat[chosen][keep])
+        labels.append(label[keep])
+    found = suppress(
+        torch.cat(segments),
+        torch.cat(scores),
+        torch.cat(labels),
+        method=params.nms,
+        iou_threshold=params.iou_threshold,
+        sigma=params.sigma,
+        min_score=params.min_score,
+        max_segments=params.max_segments,
+        per_class=params.per_class,
+        voting_threshold=params.voting_threshold,
+    )
+    return found.segments.clamp(0.0, duration), found.scores, found.labels
+
+
+def ground_truth(samples: Sequence[Sample]) -> GroundTruth:
+    """All annotated segments of the samples; the video id is the sample's index."""
+    return GroundTruth(
+        video=np.repeat(np.arange(len(samples)), [len(sample.targets["classes"]) for sample in samples]),
+        segments=np.concatenate([sample.targets["segments"] for sample in samples]).astype(np.float64),
+        labels=np.concatenate([sample.targets["classes"] for sample in samples]),
+    )
+
+
+def as_detected(predictions: pd.DataFrame, samples: Sequence[Sample]) -> Predictions:
+    """The table of predictions as columns of arrays."""
+    index = {sample.key: position for position, sample in enumerate(samples)}
+    return Predictions(
+        video=predictions["key"].map(index).to_numpy(np.int64),
+        segments=predictions[["start", "end"]].to_numpy(np.float64),
+        labels=predictions["label"].to_numpy(np.int64),
+        scores=predictions["score"].to_numpy(np.float64),
+    )

@@ -1,0 +1,138 @@
+"""Object state change classification (OSCC): whether an object changes its state within a window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from egopack.data.batch import Batch
+from egopack.data.samples import Sample
+from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.submissions import oscc_submission
+from egopack.nn.heads import Classifier, segment_mean
+from egopack.nn.losses import IGNORED_LABEL, cross_entropy
+from egopack.params import NoParams, TaskParams
+from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse, mean_logits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CLASSES = ("no state change", "state change")
+
+
+class OsccParams(TaskParams):
+    samples: NoParams
+
+
+class ObjectStateChange(Task):
+    """Segment pooling, then a two-way classifier. One sample is all windows of a `clip_id`. Outputs: `logits` [W, 2] over W windows."""
+
+    Params = OsccParams
+    headline = {"accuracy": "max"}
+
+    def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
+        super().__init__(hidden, params, labels, streams)
+        size, inner, dropout = self.model.features, self.model.classifier_hidden, self.model.dropout
+        self.classifier = Classifier(size, len(CLASSES), hidden=inner, dropout=dropout)
+        extra = streams if self.model.fusion == "logits" else ()
+        self.stream = nn.ModuleDict(
+            {
+                name: nn.ModuleDict({"classifier": Classifier(size, len(CLASSES), hidden=inner, dropout=dropout, last_bias=False)})
+                for name in extra
+            }
+        )
+
+    @classmethod
+    def labels(cls, annotations: Annotations) -> Labels:
+        return {"changes": CLASSES}
+
+    @classmethod
+    def samples(cls, source: SampleSource, split: str, params: TaskParams) -> list[Sample]:
+        samples = []
+        by_clip = source.annotations.windows_by_clip(split, source.skips)
+        id_size = max((len(window.unique_id.encode()) for windows in by_clip.values() for window in windows), default=1)
+        for clip_id, windows in by_clip.items():
+            if split != "test_unannotated":
+                known = [window for window in windows if window.state_change is not None]
+                for window in windows:
+                    if window.state_change is None:
+                        source.skips.add("state change unknown", window.unique_id)
+                windows = known
+            if not windows or not source.usable(windows[0].video_uid, clip_id):
+                continue
+            windows = sorted(windows, key=lambda window: window.start)
+            start, end = windows[0].start, max(window.end for window in windows)
+            rows = source.grid.rows(start, end, source.rows[windows[0].video_uid])
+            if not len(rows):
+                source.skips.add("windows outside of the video's features", clip_id)
+                continue
+            frames = np.array([[window.start, window.end] for window in windows])
+            states = [IGNORED_LABEL if window.state_change is None else int(window.state_change) for window in windows]
+            targets = {
+                "segments": source.grid.seconds(frames, start).astype(np.float32),
+                "changes": np.array(states),
+                "unique_ids": text_rows([window.unique_id for window in windows], id_size),
+            }
+            samples.append(Sample(clip_id, windows[0].video_uid, rows, source.grid.positions(len(rows)), targets))
+        return samples
+
+    def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
+        assert batch.segment_nodes is not None, "an OSCC batch has segments"
+        return segment_mean(features[0], batch.segment_nodes.index, batch.segment_nodes.offsets)
+
+    def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
+        pooled = self.align([self.neck(levels[0])], batch)
+        if self.model.fusion == "features":
+            pooled = fuse(pooled, streams)
+        logits = self.classifier(pooled)
+        if self.model.fusion == "logits":
+            logits = mean_logits(logits, streams, {name: heads["classifier"] for name, heads in self.stream.items()})  # type: ignore[index]
+        return {"features": pooled, "logits": logits}
+
+    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        return {"change": cross_entropy(outputs["logits"], batch.targets["changes"])}
+
+    def decode(
+        self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
+    ) -> pd.DataFrame:
+        return window_table(samples, torch.softmax(outputs["logits"].float(), dim=1)[:, 1].cpu().numpy())
+
+    @classmethod
+    def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
+        truth = np.concatenate([sample.targets["changes"] for sample in samples])
+        labelled = truth != IGNORED_LABEL
+        predicted = predictions["probability"].to_numpy()[labelled] > 0.5
+        return {"accuracy": 100 * float((predicted == truth[labelled]).mean())}
+
+    @classmethod
+    def chance(cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator) -> pd.DataFrame:
+        seen = np.concatenate([sample.targets["changes"] for sample in train])
+        count = sum(len(sample.targets["changes"]) for sample in samples)
+        return window_table(samples, np.full(count, (seen[seen >= 0] == 1).mean(), dtype=np.float32))
+
+    @classmethod
+    def submission(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> Any:
+        return oscc_submission(list(zip(predictions["unique_id"], (predictions["probability"] > 0.5).to_list(), strict=True)))
+
+
+def text_rows(texts: Sequence[str], size: int) -> np.ndarray:
+    """UTF-8 bytes of each text, padded with zeros: uint8 [len(texts), size]."""
+    return np.stack([np.frombuffer(text.encode().ljust(size, b"\0"), np.uint8) for text in texts])
+
+
+def window_table(samples: Sequence[Sample], probability: np.ndarray) -> pd.DataFrame:
+    """One row a window: `key`, `unique_id`, `probability` of a state change."""
+    import pandas as pd
+
+    counts = [len(sample.targets["changes"]) for sample in samples]
+    return pd.DataFrame(
+        {
+            "key": np.repeat([sample.key for sample in samples], counts),
+            "unique_id": [row.tobytes().rstrip(b"\0").decode() for sample in samples for row in sample.targets["unique_ids"]],
+            "probability": probability,
+        }
+    )

@@ -1,0 +1,190 @@
+"""Point of no return (PNR): the frame of a window at which an object's state begins to change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from egopack.data.batch import Batch
+from egopack.data.grid import Grid
+from egopack.data.samples import Sample
+from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.records import Window
+from egopack.ego4d.submissions import pnr_submission
+from egopack.nn.convolutions import position_encoding
+from egopack.params import NoParams, Positive, Strict, TaskParams
+from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse, mean_logits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FRAMES = 16  # candidates of a window, as in the challenge
+FUSION_SCALE = 0.01
+CONFIDENT_LOGIT, MIDDLE = 0.7, 7  # the published rule for the key frame
+
+
+class PnrSamples(Strict):
+    """Training crops each window at random to between `shortest_s` and `longest_s` seconds."""
+
+    shortest_s: Positive = 5.0
+    longest_s: Positive = 8.0
+
+
+class PnrParams(TaskParams):
+    samples: PnrSamples
+
+
+class PointOfNoReturn(Task):
+    """Sinusoidal encoding of the frame index on the backbone output, then a linear classifier per frame.
+
+    One sample is one window with a state change, 16 nodes. Outputs: `logits` [16 B, 1].
+    """
+
+    Params = PnrParams
+    headline = {"error_s": "min"}
+
+    def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
+        super().__init__(hidden, params, labels, streams)
+        self.classifier = nn.Linear(self.model.features, 1)
+        extra = streams if self.model.fusion == "logits" else ()
+        self.stream = nn.ModuleDict({name: nn.ModuleDict({"classifier": nn.Linear(self.model.features, 1)}) for name in extra})
+
+    @classmethod
+    def labels(cls, annotations: Annotations) -> Labels:
+        return {}
+
+    @classmethod
+    def samples(cls, source: SampleSource, split: str, params: TaskParams) -> list[Sample]:
+        samples = []
+        for window in source.annotations.windows(split, source.skips):
+            if split != "test_unannotated":
+                if not window.state_change:
+                    continue  # no point of no return: another task's sample
+                if window.pnr is None:
+                    source.skips.add("state change without a point of no return", window.unique_id)
+                    continue
+            if not source.usable(window.video_uid, window.unique_id):
+                continue
+            sample = whole_window(window, source)
+            if sample is None:
+                source.skips.add("window outside of the video's features", window.unique_id)
+            else:
+                samples.append(sample)
+        return samples
+
+    @classmethod
+    def draw(cls, sample: Sample, params: TaskParams, generator: np.random.Generator) -> Sample:
+        crop: PnrSamples = params.samples
+        (start, end), pnr, fps = sample.targets["window"], int(sample.targets["pnr"][0]), float(sample.targets["fps"][0])
+        length = generator.uniform(crop.shortest_s, crop.longest_s)
+        first = start / fps + generator.uniform(0, crop.longest_s - length)
+        new_start, new_end = int(first * fps), int(min(first + length, end / fps) * fps)
+        window = (int(start) if pnr < new_start else new_start, int(end) if pnr > new_end else new_end)
+        grid = Grid(int(sample.targets["stride"][0]), fps)
+        rows = frame_rows(*window, grid, int(sample.targets["available"][0]))
+        if not len(rows):
+            return sample
+        return Sample(sample.key, sample.video_uid, rows, sample.pos, sample.targets | window_targets(*window, pnr))
+
+    def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
+        return features[0]
+
+    def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
+        frame = torch.arange(FRAMES, device=levels[0].device).repeat(len(batch))
+        encoded = levels[0] + position_encoding(frame, levels[0].shape[1])
+        features = self.align([self.neck(encoded)], batch)
+        if self.model.fusion == "features":
+            return {"logits": self.classifier(fuse(features, streams, FUSION_SCALE))}
+        heads = {name: head["classifier"] for name, head in self.stream.items()}  # type: ignore[index]
+        return {"logits": mean_logits(self.classifier(features), streams, heads)}
+
+    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        return {"frame": F.binary_cross_entropy_with_logits(outputs["logits"][:, 0], batch.targets["frame_labels"])}
+
+    def decode(
+        self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
+    ) -> pd.DataFrame:
+        logits = outputs["logits"].float().reshape(len(samples), FRAMES).cpu().numpy()
+        return frame_table(samples, logits)
+
+    @classmethod
+    def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
+        pnr = np.array([sample.targets["pnr"][0] for sample in samples])
+        start = np.array([sample.targets["window"][0] for sample in samples])
+        fps = np.array([sample.targets["fps"][0] for sample in samples])
+        official = np.abs(predictions["frame"].to_numpy() - (pnr - start)) / fps
+        published = np.abs(predictions["candidate"].to_numpy() - pnr) / fps
+        return {"error_s": float(official.mean()), "error_published_s": float(published.mean())}
+
+    @classmethod
+    def chance(cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator) -> pd.DataFrame:
+        logits = np.zeros((len(samples), FRAMES), dtype=np.float32)
+        logits[:, FRAMES // 2] = 1.0  # the centre key frame
+        return frame_table(samples, logits)
+
+    @classmethod
+    def submission(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> Any:
+        return pnr_submission(list(zip(predictions["key"], predictions["frame"].astype(float), strict=True)))
+
+
+def frame_rows(start: int, end: int, grid: Grid, available: int) -> np.ndarray:
+    """16 rows spread evenly over the window [start, end) in frames; empty where the video has none of them."""
+    rows = grid.rows(start, end, available)
+    return np.linspace(rows[0], rows[-1], FRAMES).astype(np.int64) if len(rows) else rows
+
+
+def candidate_frames(start: np.ndarray | int, end: np.ndarray | int) -> np.ndarray:
+    """The 16 candidate frames of windows [start, end): [..., 16]."""
+    return np.linspace(start, end, FRAMES, endpoint=False, axis=-1).astype(np.int64)
+
+
+def window_targets(start: int, end: int, pnr: int) -> dict[str, np.ndarray]:
+    """The targets that a crop changes: `window` [2] frames and the one positive of `frame_labels` [16]."""
+    labels = np.zeros(FRAMES, dtype=np.float32)
+    if pnr >= 0:
+        labels[np.abs(candidate_frames(start, end) - pnr).argmin()] = 1
+    return {"window": np.array([start, end], dtype=np.int64), "frame_labels": labels}
+
+
+def whole_window(window: Window, source: SampleSource) -> Sample | None:
+    """The sample of a whole window, or None if none of its rows exist."""
+    grid, available = source.grid, source.rows[window.video_uid]
+    rows = frame_rows(window.start, window.end, grid, available)
+    if not len(rows):
+        return None
+    pnr = -1 if window.pnr is None else window.pnr
+    targets = window_targets(window.start, window.end, pnr) | {
+        "pnr": np.array([pnr], dtype=np.int64),
+        "available": np.array([available], dtype=np.int64),
+        "stride": np.array([grid.stride], dtype=np.int64),
+        "fps": np.array([grid.fps], dtype=np.float64),
+    }
+    return Sample(window.unique_id, window.video_uid, rows, grid.positions(FRAMES, offset=0.0), targets)
+
+
+def keyframe_index(logits: np.ndarray) -> np.ndarray:
+    """The published choice among logits [n, 16]: of those above 0.7 the nearest to index 7, else the highest."""
+    distance = np.where(logits > CONFIDENT_LOGIT, np.abs(np.arange(FRAMES) - MIDDLE), FRAMES)
+    return np.where((logits > CONFIDENT_LOGIT).any(axis=1), distance.argmin(axis=1), logits.argmax(axis=1))
+
+
+def frame_table(samples: Sequence[Sample], logits: np.ndarray) -> pd.DataFrame:
+    """One row a window: `key`, `frame` (official: frames from the window's start, not rounded), `candidate` (published: a video frame)."""
+    import pandas as pd
+
+    window = np.stack([sample.targets["window"] for sample in samples])
+    length = window[:, 1] - window[:, 0]
+    candidates = candidate_frames(window[:, 0], window[:, 1])
+    return pd.DataFrame(
+        {
+            "key": [sample.key for sample in samples],
+            "frame": length / FRAMES * logits.argmax(axis=1),
+            "candidate": candidates[np.arange(len(samples)), keyframe_index(logits)],
+            "logits": logits.tolist(),
+        }
+    )

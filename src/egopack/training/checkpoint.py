@@ -1,0 +1,47 @@
+"""A checkpoint: weights as safetensors, and the JSON that rebuilds the network without params.yaml."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from egopack.errors import UserError
+from egopack.files import atomic_path, write_json
+from egopack.params import check
+from egopack.training.network import Network, NetworkSpec
+
+WEIGHTS, SPEC = "model.safetensors", "model.json"
+
+
+def save_checkpoint(folder: Path | str, network: Network) -> None:
+    """Write the network's weights and specification into `folder`; the same network gives the same bytes."""
+    folder = Path(folder)
+    with atomic_path(folder / WEIGHTS) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
+    write_json(folder / SPEC, network.spec.model_dump(mode="json"))
+
+
+def load_checkpoint(folder: Path | str) -> Network:
+    """The network of a checkpoint, on the CPU, in evaluation mode.
+
+    Raises:
+        UserError: a file is missing or damaged, or weights and specification differ; the message names the first differences.
+    """
+    folder = Path(folder)
+    try:
+        spec = check(NetworkSpec, json.loads((folder / SPEC).read_text(encoding="utf-8")), file=folder / SPEC)
+        weights = load_file(folder / WEIGHTS)
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+        raise UserError(f"{folder}: not a whole checkpoint: {error}") from None
+    network = Network(spec)
+    wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in weights.items()}
+    if wanted != found:
+        names = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+        first = "; ".join(f"{name}: expected {wanted.get(name, 'nothing')}, found {found.get(name, 'nothing')}" for name in names[:5])
+        raise UserError(f"{folder / WEIGHTS}: {len(names)} of {len(wanted)} weights differ from {SPEC}: {first}")
+    network.load_state_dict(weights)
+    return network.eval()

@@ -41,17 +41,28 @@ class DataParams(Strict):
 
 
 class SyntheticParams(Strict):
-    """Size and difficulty of the built-in corpus."""
+    """Size and difficulty of the built-in corpus; what each means is told in ego4d/world.py."""
 
-    seed: int
-    train_videos: Count
-    val_videos: Count
-    test_videos: Count
-    mean_minutes: Positive
-    verbs: Count
-    nouns: Count
-    moments: Count
-    noise: Annotated[float, Field(ge=0)]
+    seed: int = 0
+    train_videos: Count = 60
+    val_videos: Count = 36
+    test_videos: Annotated[int, Field(ge=0)] = 6
+    mean_minutes: Positive = 4.5
+    feature_set: str = "egovlp"
+    feature_size: Count = 64
+    verbs: Count = 20
+    nouns: Count = 30
+    moments: Count = 20
+    actions_per_minute: Positive = 7.0
+    min_actions: Count = 25
+    windows_per_clip: Count = 14
+    two_clips: Fraction = 0.1
+    noise: Annotated[float, Field(ge=0)] = 0.9
+    drift: Annotated[float, Field(ge=0)] = 0.7
+    quirk_rate: Fraction = 0.04
+    missing_features: Annotated[int, Field(ge=0)] = 2
+    truncated_features: Annotated[int, Field(ge=0)] = 1
+    nan_features: Annotated[int, Field(ge=0)] = 1
 
 
 class ConvParams(Strict):
@@ -155,6 +166,12 @@ class RegimeParams(Strict):
     egopack: TrainParams
 
 
+class ComparisonParams(Strict):
+    """The pack whose multi-task training stands in the comparison."""
+
+    multi_pack: str
+
+
 class RuntimeParams(Strict):
     """What the computation runs on; no number of the method is here."""
 
@@ -178,6 +195,7 @@ class Params(Strict):
     backbone: BackboneParams
     multi: MultiParams
     interaction: InteractionParams
+    comparison: ComparisonParams
     packs: dict[str, list[str]]
     tasks: dict[str, dict[str, Any]]
     runtime: RuntimeParams = RuntimeParams()

@@ -65,13 +65,13 @@ def read(path: Path, device: str) -> Fixture:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test with a `<pattern>` marker runs once for each file of that name in the folder."""
-    marker = metafunc.definition.get_closest_marker("fixtures")
-    if marker is None:
-        return
-    folder = Path(metafunc.config.getoption("parity_dir"))
-    paths = sorted(path for pattern in marker.args for path in folder.glob(pattern))
-    metafunc.parametrize("fixture", paths, ids=[path.stem for path in paths], indirect=True)
+    """A test with the marker `fixtures` (or `paths`) runs once for each file of those names in the folder."""
+    for marker, argument in (("fixtures", "fixture"), ("paths", "path")):
+        patterns = metafunc.definition.get_closest_marker(marker)
+        if patterns is not None:
+            folder = Path(metafunc.config.getoption("parity_dir"))
+            paths = sorted(path for pattern in patterns.args for path in folder.glob(pattern))
+            metafunc.parametrize(argument, paths, ids=[path.stem for path in paths], indirect=marker == "fixtures")
 
 
 @pytest.fixture

@@ -93,6 +93,11 @@ class FeatureShards:
         return f"FeatureShards({str(self.folder)!r}, videos={len(self)}, width={self.width}, dtype={self.dtype})"
 
 
+def video_lengths(path: Path | str) -> dict[str, int]:
+    """Rows of every video of a list `videos.csv`; the shards themselves are not touched."""
+    return {uid: length for uid, (_, _, length) in _read_videos(Path(path)).items()}
+
+
 def _read_videos(path: Path) -> dict[str, tuple[int, int, int]]:
     try:
         with path.open(encoding="utf-8", newline="") as file:

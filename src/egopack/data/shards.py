@@ -34,6 +34,7 @@ from egopack.params import FeatureSet
 __all__ = ["FeatureShards", "write_shards"]
 
 LIBVER = ("v110", "v110")  # a fixed file format: the bytes do not depend on the HDF5 at hand
+HEADERS_AHEAD = 64
 FORMAT = 1  # of the shards; a new number makes those of an earlier one stale
 ZEROED = "video with rows of NaN, Inf or overflow, set to zero"
 T = TypeVar("T")
@@ -42,10 +43,14 @@ J = TypeVar("J")
 
 @dataclass(frozen=True)
 class _Video:
+    """What the headers of a video's feature files tell; each tuple has one entry for each feature set."""
+
     uid: str
-    files: tuple[Path, ...]  # one for each feature set
-    length: int  # rows on the common grid
-    stamps: tuple[str, ...]
+    files: tuple[Path, ...] = ()
+    stamps: tuple[str, ...] = ()
+    widths: tuple[int, ...] = ()
+    length: int = 0  # rows on the common grid
+    problem: tuple[str, str] | None = None  # a reason and an item to skip
 
 
 def write_shards(
@@ -64,10 +69,8 @@ def write_shards(
     """Write the features of `uids` to the folder `out`, in shards of about `shard_bytes`.
 
     The sets of `features` are laid side by side on the grid of the first. The bytes depend on nothing but the files
-    and these settings. With `resume`, finished shards of the same content stay, so an interrupted run redoes at most
-    one. Memory: a few videos for each of the `workers` (default: the cores, at most 8) that read ahead.
-    `progress(done, total)` counts videos.
-
+    and these settings. With `resume`, finished shards of the same content stay: an interrupted run redoes at most one.
+    Memory: a video for each of the `workers` (default: the cores) that read ahead. `progress(done, total)`: videos.
     Skipped and counted: a video without a file, with a damaged one, or with NaN in most of its rows.
     Returns {"videos", "rows", "shards", "width"}. Raises UserError where the files are not as wide as `features` says,
     no video is left, or the disk is too small.
@@ -76,13 +79,13 @@ def write_shards(
     out.mkdir(parents=True, exist_ok=True)
     workers = workers or min(os.cpu_count() or 1, 8)
     with ThreadPoolExecutor(workers) as pool:
-        videos = _plan(pool, 2 * workers, Path(root), features, wanted, skips)
+        videos = _plan(pool, Path(root), features, wanted, skips)
         writer = _Writer(pool, workers, features, storage)
         shards = list(_split(videos, writer.row_bytes, shard_bytes))
         plans = [_plan_digest(shard, features, storage) for shard in shards]
         stale = [k for k, plan in enumerate(plans) if not resume or _stored_plan(out / shard_name(k)) != plan]
         _clear(out, len(shards))
-        _check_space(out, [shards[k] for k in stale], writer.row_bytes)
+        _check_space(out, {shard_name(k): shards[k] for k in stale}, writer.row_bytes)
         done = len(wanted) - sum(len(shards[k]) for k in stale)
         for k in stale:
             for n, _ in enumerate(writer.write(out / shard_name(k), shards[k], plans[k]), start=1):
@@ -112,51 +115,43 @@ def _ahead(pool: ThreadPoolExecutor, job: Callable[[J], T], items: Iterable[J], 
 
 
 def _plan(
-    pool: ThreadPoolExecutor,
-    ahead: int,
-    root: Path,
-    features: Mapping[str, FeatureSet],
-    uids: Sequence[str],
-    skips: Skips,
+    pool: ThreadPoolExecutor, root: Path, features: Mapping[str, FeatureSet], uids: Sequence[str], skips: Skips
 ) -> list[_Video]:
     """The videos that can be stored, with their lengths; the files' headers are read, their rows are not."""
+    videos = list(_ahead(pool, lambda uid: _probe(root, features, uid), uids, HEADERS_AHEAD))
+    for k, (name, one) in enumerate(features.items()):
+        widths = Counter(video.widths[k] for video in videos if video.widths)
+        width = widths.most_common(1)[0][0] if widths else one.size
+        if width != one.size:
+            key = f"data.features.{name}.size"
+            raise UserError(f"{key} is {one.size}, but the files are {width} wide; set it to {width}")
+    for video in videos:
+        if video.problem:
+            skips.add(*video.problem)
+    return [video for video in videos if not video.problem]
 
-    def probe(uid: str) -> tuple[str, list[tuple[Path, tuple[int, ...], str]], str]:
-        found = []
-        for name in features:
-            path = layout.feature_file(root, name, uid)
-            if path is None:
-                return uid, [], f"video without a feature file of {name}"
-            try:
-                found.append((path, read_features(path).shape, stamp(path)))
-            except (DamagedFile, OSError) as error:
-                reason = error.args[0] if isinstance(error, DamagedFile) else "feature file that cannot be read"
-                return f"{name}/{path.name}", [], reason
-        return uid, found, ""
 
-    videos, widths = [], {name: Counter[int]() for name in features}
-    sets = list(features.values())
-    for item, found, reason in _ahead(pool, probe, uids, ahead):
-        if reason:
-            skips.add(reason, item)
-            continue
-        for counter, (_, shape, _) in zip(widths.values(), found, strict=True):
-            counter[shape[1]] += 1
-        wrong = next((path for (path, shape, _), one in zip(found, sets, strict=True) if shape[1] != one.size), None)
-        length = len(aligned_rows(sets, [shape[0] for _, shape, _ in found])[0])
-        if wrong is not None:
-            skips.add("feature file of another width than its set", f"{wrong.parent.name}/{wrong.name}")
-        elif not length:
-            skips.add("feature files that share no moment", item)
-        else:
-            videos.append(_Video(item, tuple(f[0] for f in found), length, tuple(f[2] for f in found)))
-    for name, counter in widths.items():
-        width = counter.most_common(1)[0][0] if counter else features[name].size
-        if width != features[name].size:
-            raise UserError(
-                f"data.features.{name}.size is {features[name].size}, but the files are {width} wide; set it to {width}"
-            )
-    return videos
+def _probe(root: Path, features: Mapping[str, FeatureSet], uid: str) -> _Video:
+    files, stamps, shapes = [], [], []
+    for name in features:
+        path = layout.feature_file(root, name, uid)
+        if path is None:
+            return _Video(uid, problem=(f"video without a feature file of {name}", uid))
+        try:
+            shapes.append(read_features(path).shape)
+            stamps.append(stamp(path))
+        except DamagedFile as error:
+            return _Video(uid, problem=(str(error), f"{name}/{path.name}"))
+        except OSError:
+            return _Video(uid, problem=("feature file that cannot be read", f"{name}/{path.name}"))
+        files.append(path)
+    sets, widths = list(features.values()), tuple(shape[1] for shape in shapes)
+    length = len(aligned_rows(sets, [shape[0] for shape in shapes])[0])
+    problem = None if length else ("feature files that share no moment", uid)
+    for path, width, one in zip(files, widths, sets, strict=True):
+        if width != one.size:
+            problem = ("feature file of another width than its set", f"{path.parent.name}/{path.name}")
+    return _Video(uid, tuple(files), tuple(stamps), widths, length, problem)
 
 
 def _split(videos: Sequence[_Video], row_bytes: int, shard_bytes: int) -> Iterator[list[_Video]]:
@@ -199,9 +194,11 @@ def _clear(out: Path, shards: int) -> None:
                 path.unlink()
 
 
-def _check_space(out: Path, shards: Sequence[Sequence[_Video]], row_bytes: int) -> None:
-    needed = sum(video.length for shard in shards for video in shard) * row_bytes
-    free = shutil.disk_usage(out).free + sum(path.stat().st_size for path in out.glob("shard-*.h5"))
+def _check_space(out: Path, shards: Mapping[str, Sequence[_Video]], row_bytes: int) -> None:
+    """UserError where the shards to write do not fit, with the room of those that they replace."""
+    needed = sum(video.length for shard in shards.values() for video in shard) * row_bytes
+    replaced = sum((out / name).stat().st_size for name in shards if (out / name).exists())
+    free = shutil.disk_usage(out).free + replaced
     if needed > free:
         raise UserError(f"{out}: the shards need {needed >> 20} MB, the disk has {free >> 20} MB free; make room")
 

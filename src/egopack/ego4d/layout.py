@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 SPLITS = ("train", "val", "test_unannotated")
@@ -75,3 +76,9 @@ def feature_file(root: Path | str, name: str, video_uid: str) -> Path | None:
     folder = feature_dir(root, name)
     candidates = (folder / f"{video_uid}{suffix}" for suffix in FEATURE_SUFFIXES)
     return next((path for path in candidates if path.is_file()), None)
+
+
+def feature_uids(root: Path | str, names: Iterable[str]) -> list[str]:
+    """Videos that have a file in any of the feature sets, sorted."""
+    files = (path for name in names for path in feature_dir(root, name).iterdir())
+    return sorted({path.stem for path in files if path.suffix in FEATURE_SUFFIXES})

@@ -71,7 +71,7 @@ def _injuries(videos: list[Video], settings: SyntheticSettings, rng: np.random.G
             spare[turn] -= 1
             injured[pools[turn].pop()] = kind
     healthy = [uid for pool in pools for uid in pool]
-    for count, i in enumerate(pick(rng, len(healthy), 2 * settings.quirk_rate)):
+    for count, i in enumerate(pick(rng, len(healthy), 2 * settings.quirk_rate, least=2)):
         injured[healthy[i]] = ("short", "partial last row")[count % 2]
     return injured
 

@@ -40,9 +40,9 @@ def _fho(seconds: float) -> int:
     return floor(seconds * FPS)
 
 
-def pick(rng: np.random.Generator, count: int, rate: float) -> list[int]:
-    """Positions, in order, of the items that get an oddity: a share `rate` of `count`, at least one if above 0."""
-    number = min(max(round(rate * count), 1), count) if rate > 0 else 0
+def pick(rng: np.random.Generator, count: int, rate: float, least: int = 1) -> list[int]:
+    """Positions, in order, of the items that get an oddity: a share `rate` of `count`, at least `least` if above 0."""
+    number = min(max(round(rate * count), least), count) if rate > 0 else 0
     return sorted(rng.permutation(count)[:number].tolist())
 
 
@@ -159,7 +159,7 @@ def windows(video: Video, clip: int, number: int, count: int) -> list[Row]:
 
 def hide_labels(rows: list[Row], rng: np.random.Generator, rate: float) -> None:
     """Make `state_change` null in some rows and missing in others."""
-    chosen = pick(rng, len(rows), 2 * rate)
+    chosen = pick(rng, len(rows), 2 * rate, least=2)
     for count, i in enumerate(chosen):
         for key in ("clip_pnr_frame", "parent_pnr_frame", "pnr_frame", "state_change"):
             rows[i].pop(key, None)
@@ -170,15 +170,26 @@ def hide_labels(rows: list[Row], rng: np.random.Generator, rate: float) -> None:
 # --- moments: moments_* ----------------------------------------------------------------------------------------------
 
 
-def _label(label: str, first: float, last: float, offset: float, primary: bool) -> Row:
-    """One marked segment; `first` and `last` in seconds of the clip, which begins `offset` s into the video."""
-    row: Row = {"label": label, "start_time": first, "end_time": last, "primary": primary}
-    row |= {"video_start_time": _seconds(offset + first), "video_end_time": _seconds(offset + last)}
-    return row | {"video_start_frame": round((offset + first) * FPS), "video_end_frame": round((offset + last) * FPS)}
+def _label(label: str, span: tuple[float, float], offset: float, primary: bool) -> Row:
+    """One marked segment; `span` in seconds of the clip, which begins `offset` s into the video."""
+    first, last = (_seconds(offset + time) for time in span)
+    row: Row = {"label": label, "start_time": span[0], "end_time": span[1], "primary": primary}
+    row |= {"video_start_time": first, "video_end_time": last}
+    return row | {"video_start_frame": round(first * FPS), "video_end_frame": round(last * FPS)}
+
+
+def _mark(label: str, start: float, end: float, length: float, rate: float, video: Video, offset: float) -> Row:
+    """What one annotator marks for a moment; `start` and `end` in seconds of a clip of `length` s."""
+    rng = video.rng
+    near, far = np.array([start, end]) + 0.03 * (end - start) * rng.standard_normal(2)
+    over = 0.02 if rng.random() < 0.5 else 0.0  # where a moment outlives the clip, its end may lie just past the clip's
+    times = [round(float(max(near, 0.0)), 2), _seconds(length + over) if far >= length else round(float(far), 2)]
+    first, last = (int(t) if t == int(t) or (rng.random() < rate and t - int(t) < 0.5) else t for t in times)
+    return _label(label, (first, last), offset, bool(rng.random() < 0.93))
 
 
 def _annotations(video: Video, world: World, offset: float, length: float, rate: float) -> list[Row]:
-    """What three annotators marked in a clip of `length` s, with a jitter of 3 %; a few copies are exact."""
+    """What three annotators marked in a clip of `length` s; a few times they agree to the frame."""
     rng = video.rng
     annotators: list[Row] = [
         {"annotator_uid": str(int(rng.integers(10, 900))), "labels": []} for _ in range(ANNOTATORS)
@@ -192,14 +203,7 @@ def _annotations(video: Video, world: World, offset: float, length: float, rate:
             if rng.random() > ATTENTION:
                 continue
             if marked is None or rng.random() > 2 * rate:
-                near, far = np.array([start, end]) + 0.03 * (end - start) * rng.standard_normal(2)
-                over = 0.02 if far > length and rng.random() < 0.5 else 0.0  # some ends lie just past the clip's
-                times = [
-                    round(float(max(near, 0.0)), 2),
-                    _seconds(length + over) if far >= length else round(float(far), 2),
-                ]
-                times = [int(t) if t == int(t) or (rng.random() < rate and t - int(t) < 0.5) else t for t in times]
-                marked = _label(world.moments[label], *times, offset, bool(rng.random() < 0.93))
+                marked = _mark(world.moments[label], start, end, length, rate, video, offset)
             annotator["labels"].append(dict(marked))
     return annotators
 
@@ -224,8 +228,8 @@ def spoil_moments(clips: list[Row], rng: np.random.Generator, rate: float) -> No
     labels = [(clip, who, row) for clip in clips for who, a in enumerate(clip["annotations"]) for row in a["labels"]]
     for i in pick(rng, len(labels), 0.25 * rate):
         clip, who, row = labels[i]
-        flat = _label(row["label"], row["start_time"], row["start_time"], clip["video_start_sec"], row["primary"])
-        clip["annotations"][who]["labels"].append(flat)
+        span = (row["start_time"], row["start_time"])
+        clip["annotations"][who]["labels"].append(_label(row["label"], span, clip["video_start_sec"], row["primary"]))
     for i in pick(rng, len(labels), 0.25 * rate):
         clip, who, row = labels[i]
         row["primary"] = True
@@ -234,13 +238,8 @@ def spoil_moments(clips: list[Row], rng: np.random.Generator, rate: float) -> No
         labels[i][2]["primary"] = False
     if rate > 0 and labels:
         clip, _, row = min(labels, key=lambda item: item[0]["clip_end_sec"] - item[2]["end_time"])
-        row |= _label(
-            row["label"],
-            row["start_time"],
-            _seconds(clip["clip_end_sec"] + 0.02),
-            clip["video_start_sec"],
-            row["primary"],
-        )
+        span = (row["start_time"], _seconds(clip["clip_end_sec"] + 0.02))
+        row |= _label(row["label"], span, clip["video_start_sec"], row["primary"])
 
 
 # --- narration.json --------------------------------------------------------------------------------------------------
@@ -255,14 +254,8 @@ def _narration(video: Video, world: World) -> Row:
             event = video.timeline.events[i]
             at = _seconds(max(event.time + video.rng.normal(0, 0.4), 0.0))
             text = f"#C C {world.verbs[event.verb].split('_')[0]}s the {world.nouns[event.noun].split('_')[0]} "
-            said.append(
-                {
-                    "timestamp_sec": at,
-                    "timestamp_frame": round(at * FPS),
-                    "narration_text": text,
-                    "annotation_uid": uid(video.rng),
-                }
-            )
+            row = {"timestamp_sec": at, "timestamp_frame": round(at * FPS), "narration_text": text}
+            said.append(row | {"annotation_uid": uid(video.rng)})
         entry[f"narration_pass_{number}"] = {"narrations": said, "summaries": []}
     return entry
 
@@ -271,8 +264,9 @@ def narrations(videos: list[Video], world: World, rng: np.random.Generator, rate
     """narration.json: a pass is missing here and there, and so is a whole video."""
     table = {video.uid: _narration(video, world) for video in videos}
     uids = list(table)
-    for count, i in enumerate(pick(rng, len(uids), 2 * rate)):
-        table[uids[i]].pop(f"narration_pass_{1 + count % 2}")
-    for i in pick(rng, len(uids), 0.25 * rate):
-        table.pop(uids[i])
+    for count, i in enumerate(pick(rng, len(uids), 2 * rate, least=3)):
+        if count == 2:
+            table.pop(uids[i])
+        else:
+            table[uids[i]].pop(f"narration_pass_{1 + count % 2}")
     return table

@@ -1,4 +1,4 @@
-"""Names for the built-in corpus, spelt as Ego4D spells its own: verbs with their synonyms, labels with quotes and commas."""
+"""Names for the built-in corpus in the spelling of Ego4D: verbs with synonyms, labels with quotes and commas."""
 
 from __future__ import annotations
 

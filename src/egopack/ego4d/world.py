@@ -31,6 +31,7 @@ import numpy as np
 from egopack.ego4d.vocabulary import ACTIVITIES, CHANGING, NOUNS, TRIGGERED, VERBS
 from egopack.errors import UserError
 
+Rng = np.random.Generator
 FPS = 30.0
 STRIDE = 16
 GRAMMAR, STICK = 0.5, 0.5
@@ -69,21 +70,11 @@ class SyntheticSettings:
 
     def __post_init__(self) -> None:
         """Raises UserError for sizes that no corpus can have."""
-        lowest = {
-            "train_videos": 1,
-            "val_videos": 1,
-            "test_videos": 0,
-            "feature_size": 1,
-            "verbs": 4,
-            "nouns": 4,
-            "moments": 2,
-            "min_actions": 1,
-        }
-        for name, low in lowest.items():
+        least: dict[str, float] = {"train_videos": 1, "val_videos": 1, "test_videos": 0, "feature_size": 1}
+        least |= {"min_actions": 1, "verbs": 4, "nouns": 4, "moments": 2, "mean_minutes": 0.25, "quirk_rate": 0}
+        for name, low in least.items():
             if getattr(self, name) < low:
                 raise UserError(f"synthetic corpus: {name} is {getattr(self, name)}; it must be at least {low}")
-        if not 0.25 <= self.mean_minutes <= 60:
-            raise UserError(f"synthetic corpus: mean_minutes is {self.mean_minutes}; it must lie in [0.25, 60]")
 
 
 @dataclass(frozen=True)
@@ -135,14 +126,15 @@ def _names(known: tuple[str, ...], count: int, kind: str) -> list[str]:
     return [*known[:count]] + [f"{kind}_{index:03d}" for index in range(len(known), count)]
 
 
-def _frame(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
+def _frame(rng: Rng, count: int, size: int) -> np.ndarray:
     """[count, size] unit rows of a random rotation: orthogonal where they fit, else a tight frame."""
     basis, _ = np.linalg.qr(rng.standard_normal((max(count, size), max(count, size))))
     rows = basis[:count, :size]
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
 
 
-def _favourites(rng: np.random.Generator, rows: int, columns: int, each: int) -> np.ndarray:
+def _favourites(rng: Rng, rows: int, columns: int, each: int) -> np.ndarray:
     """[rows, columns] bool, `each` per row, dealt like cards so that the columns are chosen about equally often."""
     each = min(each, columns)
     cards = np.concatenate([rng.permutation(columns) for _ in range(-(-rows * each // columns))])
@@ -152,7 +144,7 @@ def _favourites(rng: np.random.Generator, rows: int, columns: int, each: int) ->
     return chosen
 
 
-def _grammar(rng: np.random.Generator, verbs: int) -> np.ndarray:
+def _grammar(rng: Rng, verbs: int) -> np.ndarray:
     """[V, V] successor probabilities: three permutations, so that no verb is everybody's successor."""
     table = np.zeros((verbs, verbs))
     for weight in (0.55, 0.3, 0.15):
@@ -161,7 +153,7 @@ def _grammar(rng: np.random.Generator, verbs: int) -> np.ndarray:
     return table
 
 
-def build_world(settings: SyntheticSettings, rng: np.random.Generator) -> World:
+def build_world(settings: SyntheticSettings, rng: Rng) -> World:
     """Draw the tables of a corpus."""
     v, n, m = settings.verbs, settings.nouns, settings.moments
     a, s = (m + 1) // 2, len(SCENARIOS)
@@ -197,9 +189,7 @@ def build_world(settings: SyntheticSettings, rng: np.random.Generator) -> World:
     )
 
 
-def _activities(
-    world: World, scenario: int, seconds: float, rng: np.random.Generator
-) -> list[tuple[int, float, float]]:
+def _activities(world: World, scenario: int, seconds: float, rng: Rng) -> list[tuple[int, float, float]]:
     """The long moments, in order of start."""
     spans: list[tuple[int, float, float]] = []
     at, last = rng.uniform(0, 4), -1
@@ -214,14 +204,15 @@ def _activities(
     return spans or [(0, 0.0, seconds)]
 
 
-def _times(start: float, end: float, count: int, rng: np.random.Generator) -> np.ndarray:
+def _times(start: float, end: float, count: int, rng: Rng) -> np.ndarray:
     """[count] action times (s): bursts with pauses, filling the interval."""
     gaps = np.where(rng.random(count) < 0.75, 3 + rng.gamma(2, 0.8, count), 12 + rng.gamma(2, 5, count))
     edges = np.concatenate([[0.0], np.cumsum(gaps)])
-    return start + (end - start) * (edges[:-1] + 0.5 * gaps[0]) / (edges[-1] + 0.5 * gaps[0])
+    times: np.ndarray = start + (end - start) * (edges[:-1] + 0.5 * gaps[0]) / (edges[-1] + 0.5 * gaps[0])
+    return times
 
 
-def _act(world: World, activity: int, verb: int, noun: int, rng: np.random.Generator) -> tuple[int, int]:
+def _act(world: World, activity: int, verb: int, noun: int, rng: Rng) -> tuple[int, int]:
     """The next verb and noun."""
     weights = GRAMMAR * world.successors[verb] + (1 - GRAMMAR) * world.verb_tilt[activity]
     verb = int(rng.choice(len(weights), p=weights / weights.sum()))
@@ -231,7 +222,7 @@ def _act(world: World, activity: int, verb: int, noun: int, rng: np.random.Gener
     return verb, noun
 
 
-def simulate(world: World, settings: SyntheticSettings, rng: np.random.Generator) -> Timeline:
+def simulate(world: World, settings: SyntheticSettings, rng: Rng) -> Timeline:
     """Draw what happens in one video."""
     two = rng.random() < settings.two_clips
     seconds = 60 * settings.mean_minutes * rng.uniform(0.8, 1.2) * (1.8 if two else 1.0)
@@ -265,16 +256,15 @@ def simulate(world: World, settings: SyntheticSettings, rng: np.random.Generator
     )
 
 
-def _drift(rows: int, size: int, rng: np.random.Generator) -> np.ndarray:
+def _drift(rows: int, size: int, rng: Rng) -> np.ndarray:
     """[rows, size] slow wandering of unit variance: random cosines with periods of 30 to 240 s."""
     seconds = np.arange(rows)[:, None] * STRIDE / FPS
     waves = np.cos(2 * np.pi * seconds / rng.uniform(30, 240, 12) + rng.uniform(0, 2 * np.pi, 12))  # [rows, 12]
-    return waves @ rng.standard_normal((12, size)) / np.sqrt(6)
+    drift: np.ndarray = waves @ rng.standard_normal((12, size)) / np.sqrt(6)
+    return drift
 
 
-def render(
-    world: World, timeline: Timeline, settings: SyntheticSettings, rows: int, rng: np.random.Generator
-) -> np.ndarray:
+def render(world: World, timeline: Timeline, settings: SyntheticSettings, rows: int, rng: Rng) -> np.ndarray:
     """Features of one video, float32 [rows, D]; row i shows frames 16·i … 16·i + 15."""
     at = (np.arange(rows) * STRIDE + STRIDE / 2)[:, None] / FPS  # [rows, 1] seconds
     times = np.array([event.time for event in timeline.events])
@@ -292,9 +282,8 @@ def render(
     for event in timeline.events:
         if event.pnr is not None:
             seen = event.pnr + 0.25 * rng.standard_normal()  # nobody marks the very moment
-            blocks["change"] += (
-                np.exp(-0.5 * ((at - seen) / 0.8) ** 2) * rng.uniform(0.3, 1.5) * world.tables["change"][0]
-            )
+            transient = rng.uniform(0.3, 1.5) * np.exp(-0.5 * ((at - seen) / 0.8) ** 2)  # [rows, 1]
+            blocks["change"] += transient * world.tables["change"][0]
     for label, start, end in timeline.moments:
         share = np.clip((np.minimum(at + 0.25, end) - np.maximum(at - 0.25, start)) / 0.5, 0, 1)  # [rows, 1]
         blocks["moment"] += share * rng.uniform(0.6, 1.3) * world.tables["moment"][label]
@@ -302,4 +291,5 @@ def render(
     latent = np.concatenate([GAINS[name] * blocks[name] for name in BLOCKS], axis=1)
     latent += settings.drift * _drift(rows, latent.shape[1], rng)
     features = latent @ world.mixing + settings.noise * rng.standard_normal((rows, settings.feature_size))
-    return (np.round(features * 1024) / 1024).astype(np.float32)  # coarser than the last bits in which CPUs differ
+    coarse: np.ndarray = np.round(features * 1024) / 1024  # coarser than the last bits, in which CPUs differ
+    return coarse.astype(np.float32)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,15 @@ class Prototypes:
 
 
 @torch.no_grad()
-def build_prototypes(network: Network, loader: Loader, *, verbs: int, nouns: int, device: torch.device) -> Prototypes:
+def build_prototypes(
+    network: Network,
+    loader: Loader,
+    *,
+    verbs: int,
+    nouns: int,
+    device: torch.device,
+    on_batch: Callable[[int], object] = lambda samples: None,
+) -> Prototypes:
     """Average each support task's neck on the level-0 nodes over every AR segment of the loader, by (verb, noun) pair.
 
     The network is used in evaluation mode. Segments without a verb or a noun label take no part, pairs without a segment have no row.
@@ -48,6 +57,7 @@ def build_prototypes(network: Network, loader: Loader, *, verbs: int, nouns: int
             if not len(sums[name]):
                 sums[name] = torch.zeros(verbs * nouns, pooled.shape[1], dtype=torch.float64, device=device)
             sums[name].index_add_(0, pair, pooled * labelled[:, None])
+        on_batch(len(batch))
     seen = torch.nonzero(counts)[:, 0].cpu()
     rows = {name: (total.cpu()[seen] / counts.cpu()[seen, None]).float() for name, total in sums.items()}
     return Prototypes(rows, verb=seen // nouns, noun=seen % nouns)

@@ -1,0 +1,60 @@
+"""The comparison of the regimes: metric -> chance, single, multi, egopack."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from egopack.files import atomic_path, write_json
+from egopack.tasks.base import load_task
+
+COLUMNS = ("chance", "single", "multi", "egopack")
+ARROWS = {"max": "↑", "min": "↓"}
+Comparison = dict[str, dict[str, float | None]]  # "task.metric" -> column -> value
+
+
+def compare(folder: Path, tasks: Sequence[str], multi_pack: str) -> Comparison:
+    """Collect <folder>/{chance,single,egopack}/<task>.json and <folder>/multi/<multi_pack>.json; None where a pack lacks the task."""
+    multi = _read(folder / "multi" / f"{multi_pack}.json")
+    table: Comparison = {}
+    for task in tasks:
+        parts = {column: _read(folder / column / f"{task}.json") for column in COLUMNS if column != "multi"} | {"multi": multi.get(task, {})}
+        for metric in load_task(task).headline:
+            table[f"{task}.{metric}"] = {column: parts[column].get(metric) for column in COLUMNS}
+    return table
+
+
+def _read(path: Path) -> dict:  # type: ignore[type-arg]
+    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def cells(comparison: Comparison) -> list[list[str]]:
+    """Rows of text, the header first; an arrow tells which direction is better."""
+    rows = [["metric", *COLUMNS]]
+    for name, values in comparison.items():
+        task, metric = name.split(".", 1)
+        arrow = ARROWS[load_task(task).headline[metric]]
+        digits = [("" if value is None else f"{value:.2f}" if abs(value) >= 2 else f"{value:.3f}") for value in values.values()]
+        rows.append([f"{task.upper()} {metric} {arrow}", *digits])
+    return rows
+
+
+def markdown(comparison: Comparison) -> str:
+    """The table in Markdown."""
+    header, *rows = cells(comparison)
+    ruler = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ruler, *rows]) + "\n"
+
+
+def write_comparison(folder: Path, comparison: Mapping[str, dict[str, float | None]]) -> None:
+    """Write comparison.json, comparison.csv and comparison.md."""
+    comparison = dict(comparison)
+    write_json(folder / "comparison.json", comparison)
+    with atomic_path(folder / "comparison.md") as temporary:
+        temporary.write_text(markdown(comparison), encoding="utf-8")
+    with atomic_path(folder / "comparison.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["metric", *COLUMNS])
+        writer.writerows([name, *("" if values[column] is None else values[column] for column in COLUMNS)] for name, values in comparison.items())

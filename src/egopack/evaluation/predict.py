@@ -1,0 +1,64 @@
+"""Predictions of a task over all its samples, and their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from egopack.data.loader import FeatureRows, Loader
+from egopack.data.samples import Sample
+from egopack.errors import UserError
+from egopack.files import atomic_path
+from egopack.training.network import Network
+
+SAMPLES_AT_ONCE = 32
+
+
+@torch.no_grad()
+def predict(
+    network: Network,
+    name: str,
+    samples: Sequence[Sample],
+    features: FeatureRows,
+    decode: Any,
+    *,
+    seed: int,
+    device: torch.device,
+    on_batch: Callable[[int], object] = lambda samples: None,
+) -> pd.DataFrame:
+    """The task's table of predictions for `samples`, in their order; `seed` is of what is sampled in decoding."""
+    network.to(device).eval()
+    task = network.head(name)
+    generator = np.random.default_rng(seed)
+    radius_s = network.spec.backbone.radius_s
+    loader = Loader(samples, features, batch_size=SAMPLES_AT_ONCE, levels=task.params.levels, radius_s=radius_s)
+    tables = []
+    for batch, chosen in loader.epoch():
+        outputs = network(name, batch.to(device))
+        tables.append(task.decode(outputs, batch, chosen, decode, generator))
+        on_batch(len(chosen))
+    return pd.concat(tables, ignore_index=True)
+
+
+def rounded(scores: dict[str, float]) -> dict[str, float]:
+    """Scores with six significant digits: what is below differs from machine to machine."""
+    return {name: float(f"{value:.6g}") for name, value in scores.items()}
+
+
+def write_predictions(path: Path | str, table: pd.DataFrame) -> None:
+    """Write a table of predictions as parquet, atomically; the same table gives the same bytes."""
+    with atomic_path(path) as temporary:
+        table.to_parquet(temporary, index=False, compression="zstd")
+
+
+def read_predictions(path: Path | str) -> pd.DataFrame:
+    """Read what `write_predictions` wrote."""
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a table of predictions: {error}") from None

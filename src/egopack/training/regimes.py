@@ -1,0 +1,81 @@
+"""The three regimes: which network, which loaders (section 5 of the method)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import numpy as np
+
+from egopack.data.loader import FeatureRows, Loader
+from egopack.data.samples import Sample
+from egopack.errors import UserError
+from egopack.params import BackboneParams, InteractionParams, TaskParams
+from egopack.tasks.base import load_task
+from egopack.training.network import NeckSpec, Network, NetworkSpec, TaskSpec, start_from_pack
+from egopack.training.prototypes import Prototypes
+
+TaskSetup = tuple[TaskParams, Mapping[str, int]]  # a task's params and the sizes of its label sets
+
+
+def train_loader(
+    name: str, params: TaskParams, samples: Sequence[Sample], features: FeatureRows, *, batch_size: int, radius_s: float, seed: int
+) -> Loader:
+    """Shuffled batches, each sample drawn anew as its task wants it."""
+    draw = partial(_draw, name, params)
+    return Loader(samples, features, batch_size=batch_size, levels=params.levels, radius_s=radius_s, seed=seed, draw=draw)
+
+
+def _draw(name: str, params: TaskParams, sample: Sample, generator: np.random.Generator) -> Sample:
+    return load_task(name).draw(sample, params, generator)
+
+
+def multi_batch_sizes(lengths: Mapping[str, int], base_batch: int) -> dict[str, int]:
+    """Batch of a task = base batch * (its length // the shortest length), lengths in samples."""
+    shortest = min(lengths.values())
+    return {name: base_batch * (length // shortest) for name, length in lengths.items()}
+
+
+def joint_network(input_size: int, backbone: BackboneParams, tasks: Mapping[str, TaskSetup]) -> Network:
+    """One backbone as deep as its deepest task, and the tasks: one for single-task, several for multi-task training."""
+    levels = max(params.levels for params, _ in tasks.values())
+    return Network(NetworkSpec(input_size=input_size, levels=levels, backbone=backbone, tasks=_specs(tasks)))
+
+
+def novel_network(name: str, setup: TaskSetup, pack: Network, prototypes: Prototypes, interaction: InteractionParams) -> Network:
+    """The network of a novel task that starts from a pack and consults its prototypes.
+
+    Raises:
+        UserError: the pack contains the task, has too few levels or another feature width, or has no prototypes of a task.
+    """
+    params, support = setup[0], list(pack.spec.tasks)
+    if name in support:
+        raise UserError(f"tasks.{name}.pack: the pack was trained with {name!r}, so it is not novel to it")
+    if params.levels > pack.spec.levels:
+        raise UserError(f"tasks.{name}.levels: {params.levels} levels, but its pack was trained with {pack.spec.levels}")
+    necks = {}
+    for other in support:
+        task = pack.head(other).params
+        if task.model.features != params.model.features:
+            raise UserError(
+                f"tasks.{name}.model.features: {params.model.features}, but tasks.{other}.model.features is {task.model.features}; "
+                "features of one width can be fused"
+            )
+        if other not in prototypes.rows:
+            raise UserError(f"prototypes: none of task {other!r}; build them again from this pack")
+        necks[other] = NeckSpec(features=task.model.features, dropout=task.model.dropout, prototypes=len(prototypes.rows[other]))
+    spec = NetworkSpec(
+        input_size=pack.spec.input_size,
+        levels=params.levels,
+        backbone=pack.spec.backbone,
+        tasks=_specs({name: setup}),
+        support=necks,
+        interaction=interaction,
+    )
+    network = Network(spec)
+    start_from_pack(network, pack, prototypes.rows)
+    return network
+
+
+def _specs(tasks: Mapping[str, TaskSetup]) -> dict[str, TaskSpec]:
+    return {name: TaskSpec(params=params.model_dump(mode="json"), labels=dict(labels)) for name, (params, labels) in tasks.items()}

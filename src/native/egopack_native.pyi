@@ -1,0 +1,31 @@
+import numpy as np
+from numpy.typing import NDArray
+
+def nms(
+    segments: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    method: str,
+    iou_threshold: float,
+    sigma: float,
+    min_score: float,
+    max_segments: int,
+    per_class: bool,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]: ...
+def vote(
+    segments: NDArray[np.float32], scores: NDArray[np.float32], kept: NDArray[np.int64], threshold: float
+) -> NDArray[np.float32]: ...
+def match(
+    segments: NDArray[np.float64],
+    group: NDArray[np.int64],
+    truth: NDArray[np.float64],
+    first: NDArray[np.int64],
+    tiou: NDArray[np.float64],
+) -> NDArray[np.uint8]: ...
+def best_overlap(
+    segments: NDArray[np.float64],
+    group: NDArray[np.int64],
+    truth: NDArray[np.float64],
+    first: NDArray[np.int64],
+    top: NDArray[np.int64],
+) -> NDArray[np.float64]: ...

@@ -1,0 +1,149 @@
+// The Python face of the compiled code: arguments are checked here, the GIL is released around the work.
+#include <nanobind/stl/string.h>
+
+#include <cmath>
+#include <limits>
+
+#include "arrays.h"
+#include "nms.h"
+#include "overlap.h"
+
+namespace egopack {
+namespace {
+
+[[noreturn]] void refuse(const std::string& message) { throw nb::value_error(message.c_str()); }
+
+// For settings; a check of every row calls refuse() itself, so that its message is only written when needed.
+void require(bool holds, const std::string& message) {
+    if (!holds) refuse(message);
+}
+
+template <typename T>
+void check_finite(const std::vector<T>& values, const std::string& name) {
+    for (size_t i = 0; i < values.size(); ++i)
+        if (!std::isfinite(values[i]))
+            refuse(name + ": row " + std::to_string(i) + " is " + std::to_string(values[i]));
+}
+
+template <typename T>
+void read_segments(nb::handle value, const std::string& name, std::vector<T>& start, std::vector<T>& end) {
+    const auto array = checked<T>(value, name, 2);
+    start = read_column<T>(array, 0);
+    end = read_column<T>(array, 1);
+    check_finite(start, name);
+    check_finite(end, name);
+    for (size_t i = 0; i < start.size(); ++i)
+        if (start[i] > end[i])
+            refuse(name + ": row " + std::to_string(i) + " ends before it starts: [" + std::to_string(start[i]) + ", " +
+                   std::to_string(end[i]) + "]");
+}
+
+NmsSettings check_settings(const std::string& method, double iou_threshold, double sigma, double min_score,
+                           int64_t max_segments, bool per_class) {
+    require(method == "gaussian" || method == "hard", "method: expected 'gaussian' or 'hard', got '" + method + "'");
+    const bool gaussian = method == "gaussian";
+    require(gaussian || iou_threshold > 0.0, "iou_threshold: must be positive, got " + std::to_string(iou_threshold));
+    require(!gaussian || (sigma > 0.0 && std::isfinite(sigma)),
+            "sigma: must be positive and finite, got " + std::to_string(sigma));
+    require(min_score >= 0.0, "min_score: must not be negative, got " + std::to_string(min_score));
+    require(max_segments >= 0, "max_segments: must not be negative, got " + std::to_string(max_segments));
+    return {gaussian,
+            static_cast<float>(iou_threshold),
+            static_cast<float>(sigma),
+            static_cast<float>(min_score),
+            static_cast<size_t>(max_segments),
+            per_class};
+}
+
+nb::tuple nms(nb::handle segments, nb::handle scores, nb::handle labels, const std::string& method,
+              double iou_threshold, double sigma, double min_score, int64_t max_segments, bool per_class) {
+    const auto settings = check_settings(method, iou_threshold, sigma, min_score, max_segments, per_class);
+    Segments boxes;
+    read_segments(segments, "segments", boxes.start, boxes.end);
+    const auto score = read_vector<float>(scores, "scores");
+    const auto label = read_vector<int64_t>(labels, "labels");
+    check_length(score.size(), "scores", boxes.size(), "segments");
+    check_length(label.size(), "labels", boxes.size(), "segments");
+    check_finite(score, "scores");
+    require(boxes.size() < std::numeric_limits<uint32_t>::max(), "segments: too many rows");
+    Kept kept;
+    {
+        nb::gil_scoped_release release;
+        kept = suppress(boxes, score, label, settings);
+    }
+    const size_t count = kept.index.size();
+    return nb::make_tuple(to_numpy(std::move(kept.index), {count}), to_numpy(std::move(kept.score), {count}));
+}
+
+auto segment_voting(nb::handle segments, nb::handle scores, nb::handle kept, double threshold) {
+    require(threshold > 0.0 && threshold <= 1.0, "threshold: must be in (0, 1], got " + std::to_string(threshold));
+    Segments boxes;
+    read_segments(segments, "segments", boxes.start, boxes.end);
+    const auto score = read_vector<float>(scores, "scores");
+    const auto rows = read_vector<int64_t>(kept, "kept");
+    check_length(score.size(), "scores", boxes.size(), "segments");
+    check_finite(score, "scores");
+    for (const int64_t row : rows)
+        if (row < 0 || row >= static_cast<int64_t>(boxes.size())) refuse("kept: no row " + std::to_string(row));
+    std::vector<float> voted;
+    {
+        nb::gil_scoped_release release;
+        voted = vote(boxes, score, rows, static_cast<float>(threshold));
+    }
+    return to_numpy(std::move(voted), {rows.size(), 2});
+}
+
+Overlaps read_overlaps(nb::handle segments, nb::handle group, nb::handle truth, nb::handle first) {
+    Overlaps in;
+    read_segments(segments, "segments", in.start, in.end);
+    read_segments(truth, "truth", in.truth_start, in.truth_end);
+    in.group = read_vector<int64_t>(group, "group");
+    in.first = read_vector<int64_t>(first, "first");
+    check_length(in.group.size(), "group", in.start.size(), "segments");
+    require(!in.first.empty() && in.first.front() == 0 &&
+                in.first.back() == static_cast<int64_t>(in.truth_start.size()),
+            "first: must run from 0 to the number of ground truths");
+    for (size_t g = 1; g < in.first.size(); ++g) require(in.first[g - 1] <= in.first[g], "first: must not fall");
+    for (const int64_t g : in.group)
+        if (g < 0 || g + 1 >= static_cast<int64_t>(in.first.size())) refuse("group: no group " + std::to_string(g));
+    return in;
+}
+
+auto match_truth(nb::handle segments, nb::handle group, nb::handle truth, nb::handle first, nb::handle tiou) {
+    const auto in = read_overlaps(segments, group, truth, first);
+    const auto thresholds = read_vector<double>(tiou, "tiou");
+    std::vector<uint8_t> hits;
+    {
+        nb::gil_scoped_release release;
+        hits = match(in, thresholds);
+    }
+    return to_numpy(std::move(hits), {thresholds.size(), in.start.size()});
+}
+
+auto truth_overlap(nb::handle segments, nb::handle group, nb::handle truth, nb::handle first, nb::handle top) {
+    const auto in = read_overlaps(segments, group, truth, first);
+    const auto ranks = read_vector<int64_t>(top, "top");
+    std::vector<double> best;
+    {
+        nb::gil_scoped_release release;
+        best = best_overlap(in, ranks);
+    }
+    return to_numpy(std::move(best), {ranks.size(), in.truth_start.size()});
+}
+
+}  // namespace
+}  // namespace egopack
+
+NB_MODULE(egopack_native, m) {
+    using namespace nanobind::literals;
+    m.doc() = "Compiled parts of egopack.detection.";
+    m.def("nms", &egopack::nms, "segments"_a, "scores"_a, "labels"_a, "method"_a, "iou_threshold"_a, "sigma"_a,
+          "min_score"_a, "max_segments"_a, "per_class"_a,
+          "Kept rows (int64, best first) and their decayed scores (float32); ties go to the earlier row.");
+    m.def("vote", &egopack::segment_voting, "segments"_a, "scores"_a, "kept"_a, "threshold"_a,
+          "Each kept row's mean over all segments with IoU >= threshold, weighted by score * IoU: float32 [M, 2].");
+    m.def("match", &egopack::match_truth, "segments"_a, "group"_a, "truth"_a, "first"_a, "tiou"_a,
+          "1 where a prediction, best first, takes a free ground truth with IoU >= tiou: uint8 [T, P].");
+    m.def("best_overlap", &egopack::truth_overlap, "segments"_a, "group"_a, "truth"_a, "first"_a, "top"_a,
+          "Highest IoU of each ground truth with the top * n best predictions of its group: float64 [K, G].");
+}

@@ -1,0 +1,98 @@
+"""What every stage shares: where things are, how errors end, how a run is seeded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    import torch
+    from tqdm import tqdm
+
+    from egopack.params import Params, RuntimeParams
+
+PARAMS = Path("params.yaml")
+BUILT_IN = Path("data/raw/synthetic")
+MANIFEST = Path("data/manifest")
+SHARDS = Path("data/shards")
+SAMPLES = Path("data/samples")
+SETTINGS = Path("data/settings")
+PACKS = Path("data/packs")
+MODELS = Path("data/models")
+PROTOTYPES = Path("data/prototypes")
+PREDICTIONS = Path("data/predictions")
+METRICS = Path("metrics")
+ROOT_VARIABLE = "EGO4D_ROOT"
+
+
+class Stage(click.Command):
+    """A command whose user errors are one line on stderr and exit status 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from egopack.errors import UserError
+
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise click.ClickException(str(error)) from None
+
+
+def load() -> Params:
+    """params.yaml of the checkout that the stage runs in."""
+    from egopack.params import load_params
+
+    return load_params(PARAMS)
+
+
+def raw_root(params: Params) -> Path:
+    """Where Ego4D is: $EGO4D_ROOT, else `data.root`; a relative path that an experiment's copy lacks is looked for in the original.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    from egopack.errors import UserError
+
+    named = os.environ.get(ROOT_VARIABLE)
+    source = f"${ROOT_VARIABLE}" if named else f"{PARAMS}: data.root"
+    root = Path(named or params.data.root).expanduser()
+    original = Path(os.environ.get("DVC_ROOT", "."))
+    for candidate in (root, original / root):
+        if candidate.is_dir():
+            return candidate
+    raise UserError(f"{source}: {str(root)!r} is not a folder; mount Ego4D there, or name another folder")
+
+
+def start(runtime: RuntimeParams, seed: int) -> torch.device:
+    """Seed torch, ask it for the same result every time, and pick the device.
+
+    Raises:
+        UserError: the device is not there.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    from egopack.errors import UserError
+
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    torch.manual_seed(seed)
+    name = runtime.device if runtime.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"{PARAMS}: runtime.device: {name!r} is not there; torch sees {torch.cuda.device_count()} CUDA devices")
+    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    return device
+
+
+@contextmanager
+def progress(total: int, what: str, unit: str = "step") -> Iterator[tqdm[Any]]:
+    """A progress bar, silent where nobody watches."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=what, unit=unit, disable=None, leave=False, dynamic_ncols=True) as bar:
+        yield bar

@@ -1,0 +1,26 @@
+"""Predicting and scoring with a progress bar, for the three stages that evaluate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import torch
+
+from egopack.data.shard_reader import FeatureShards
+from egopack.evaluation.predict import predict, rounded, write_predictions
+from egopack.indexing import read_labels, read_split
+from egopack.training.network import Network
+from stages.common import PREDICTIONS, SAMPLES, SHARDS, progress
+
+
+def evaluate(network: Network, task: str, decode: Any, seed: int, device: torch.device, name: str) -> dict[str, float]:
+    """Predict the validation split of `task`, keep the table as data/predictions/<name>.parquet, and return its scores."""
+    samples, labels = read_split(SAMPLES / task, "val"), read_labels(SAMPLES / task)
+    with progress(len(samples), name, "sample") as bar:
+        table = predict(network, task, samples, FeatureShards(SHARDS), decode, seed=seed, device=device, on_batch=bar.update)
+    write_predictions(PREDICTIONS / f"{name}.parquet", table)
+    head = network.head(task)
+    scores = rounded(head.score(table, samples, labels))
+    click.echo(f"{name}: " + ", ".join(f"{metric} {scores[metric]:g}" for metric in head.headline))
+    return scores

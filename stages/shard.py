@@ -1,0 +1,38 @@
+"""Turn the features of whole videos into HDF5 shards."""
+
+from __future__ import annotations
+
+import click
+
+from stages.common import METRICS, SHARDS, Stage, load, progress, raw_root
+
+
+@click.command(cls=Stage)
+def main() -> None:
+    """Write data/shards: the feature rows of all videos, side by side on the grid of the first feature set.
+
+    An interrupted run goes on where it was. Videos with a damaged file are counted and named in metrics/shards.json.
+    """
+    params = load()
+    from egopack.data.shards import write_shards
+    from egopack.ego4d.layout import feature_uids
+    from egopack.ego4d.skips import Skips
+    from egopack.files import write_json
+
+    root, data, skips = raw_root(params), params.data, Skips()
+    uids = feature_uids(root, list(data.features))
+    with progress(len(uids), "shards", "video") as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        summary = write_shards(
+            root, data.features, uids, SHARDS, skips=skips, storage=data.storage, shard_bytes=data.shard_mb << 20, progress=show
+        )
+    write_json(METRICS / "shards.json", summary | {"skipped": skips.to_dict()})
+    click.echo(f"{SHARDS}: " + ", ".join(f"{value} {name}" for name, value in summary.items()))
+
+
+if __name__ == "__main__":
+    main()

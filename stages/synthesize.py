@@ -1,0 +1,25 @@
+"""Write the built-in corpus."""
+
+from __future__ import annotations
+
+import click
+
+from stages.common import BUILT_IN, Stage, load
+
+
+@click.command(cls=Stage)
+def main() -> None:
+    """Write the built-in corpus to data/raw/synthetic, in Ego4D's format.
+
+    Its size and difficulty are `synthetic` in params.yaml. It stands in for Ego4D where there is no licence.
+    """
+    params = load()
+    from egopack.ego4d.synthetic import write_corpus
+    from egopack.ego4d.world import SyntheticSettings
+
+    summary = write_corpus(BUILT_IN, SyntheticSettings(**params.synthetic.model_dump()))
+    click.echo(f"{BUILT_IN}: " + ", ".join(f"{count} {what}" for what, count in summary.items() if isinstance(count, int)))
+
+
+if __name__ == "__main__":
+    main()

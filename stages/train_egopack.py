@@ -1,0 +1,50 @@
+"""Train a novel task with the help of a pack."""
+
+from __future__ import annotations
+
+import click
+
+from stages.common import METRICS, MODELS, PARAMS, PROTOTYPES, SAMPLES, SHARDS, Stage, load, start
+
+
+@click.command(cls=Stage)
+@click.argument("task")
+def main(task: str) -> None:
+    """Train TASK from the pack that tasks.TASK.pack names, consulting its prototypes, as tasks.TASK.egopack says.
+
+    Reads data/models/multi, data/prototypes, data/samples/TASK and data/shards; writes data/models/egopack/TASK and
+    metrics/curves/egopack/TASK.csv.
+    """
+    params = load()
+    from egopack.data.shard_reader import FeatureShards
+    from egopack.indexing import read_labels, read_split
+    from egopack.tasks.base import check_task
+    from egopack.training.checkpoint import load_checkpoint, save_checkpoint
+    from egopack.training.curves import write_curves
+    from egopack.training.prototypes import load_prototypes
+    from egopack.training.regimes import novel_network, train_loader
+    from stages.training import run
+
+    block = check_task(task, params.tasks.get(task, {}), PARAMS)
+    device = start(params.runtime, params.seed)
+    features = FeatureShards(SHARDS)
+    labels = {name: len(classes) for name, classes in read_labels(SAMPLES / task).items()}
+    pack = load_checkpoint(MODELS / "multi" / block.regimes.pack)
+    prototypes = load_prototypes(PROTOTYPES / f"{block.regimes.pack}.safetensors")
+    network = novel_network(task, (block.params, labels), pack, prototypes, params.interaction)
+    loader = train_loader(
+        task,
+        block.params,
+        read_split(SAMPLES / task, "train"),
+        features,
+        batch_size=block.regimes.egopack.batch_size,
+        radius_s=pack.spec.backbone.radius_s,
+        seed=params.seed,
+    )
+    reports = run(network, {task: loader}, block.regimes.egopack, device, f"egopack {task}")
+    save_checkpoint(MODELS / "egopack" / task, network)
+    write_curves(METRICS / "curves" / "egopack" / f"{task}.csv", reports)
+
+
+if __name__ == "__main__":
+    main()

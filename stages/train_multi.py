@@ -1,0 +1,46 @@
+"""Train one backbone with all tasks of a pack."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from stages.common import METRICS, MODELS, PACKS, SAMPLES, SHARDS, Stage, load, start
+
+
+@click.command(cls=Stage)
+@click.argument("pack")
+def main(pack: str) -> None:
+    """Train the backbone with all tasks of PACK together, as `multi` in params.yaml says.
+
+    Reads data/shards, data/samples and data/packs; writes data/models/multi/PACK and metrics/curves/multi/PACK.csv.
+    """
+    params = load()
+    from egopack.data.shard_reader import FeatureShards
+    from egopack.indexing import read_split
+    from egopack.tasks.base import load_task
+    from egopack.training.checkpoint import save_checkpoint
+    from egopack.training.curves import write_curves
+    from egopack.training.regimes import joint_network, multi_batch_sizes, train_loader
+    from stages.training import run
+
+    device = start(params.runtime, params.seed)
+    features = FeatureShards(SHARDS)
+    members = json.loads((PACKS / f"{pack}.train.json").read_text())
+    setups = {name: (load_task(name).Params.model_validate(one["params"]), one["labels"]) for name, one in members.items()}
+    samples = {name: read_split(SAMPLES / name, "train") for name in members}
+    sizes = multi_batch_sizes({name: len(of) for name, of in samples.items()}, params.multi.base_batch)
+    network = joint_network(features.width, params.backbone, setups)
+    radius_s = params.backbone.radius_s
+    loaders = {
+        name: train_loader(name, setup[0], samples[name], features, batch_size=sizes[name], radius_s=radius_s, seed=params.seed)
+        for name, setup in setups.items()
+    }
+    reports = run(network, loaders, params.multi, device, f"multi {pack}")
+    save_checkpoint(MODELS / "multi" / pack, network)
+    write_curves(METRICS / "curves" / "multi" / f"{pack}.csv", reports)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from egopack.ego4d import layout
+from egopack.ego4d.manifest import command, fingerprint, stamp
+from egopack.errors import UserError
+
+CORPUS = Path(__file__).parents[1] / "parity" / "pipeline" / "corpus"
+SOURCES = ("fho_lta", "fho_oscc-pnr", "moments")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(CORPUS, tmp_path / "raw"))
+
+
+def take(root: Path) -> dict[str, Any]:
+    return fingerprint(root, "v1", ["egovlp"], SOURCES)
+
+
+def test_manifests_hold_relative_names_sizes_and_digests(root: Path) -> None:
+    manifests = take(root)
+    assert list(manifests) == [*SOURCES, "features/egovlp"]
+    for source in SOURCES:
+        for name, entry in manifests[source]["files"].items():
+            path = root / "annotations" / name if name == "mq_labels.tsv" else root / "annotations" / "v1" / name
+            content = path.read_bytes()
+            assert entry == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert "mq_labels.tsv" in manifests["moments"]["files"]
+    names = sorted(path.name for path in (root / "features" / "egovlp").iterdir())
+    assert list(manifests["features/egovlp"]["files"]) == names
+    assert str(root) not in json.dumps(manifests)
+
+
+def test_a_copy_elsewhere_has_the_same_manifests(root: Path, tmp_path: Path) -> None:
+    assert take(root) == take(Path(shutil.copytree(root, tmp_path / "elsewhere")))
+
+
+def test_a_change_shows_in_the_manifest_of_its_source_alone(root: Path) -> None:
+    def changed(before: dict[str, Any]) -> list[str]:
+        now = take(root)
+        return [name for name in now if now[name] != before[name]]
+
+    before = take(root)
+    path = layout.annotation_file(root, "v1", "fho_oscc-pnr", "val")
+    path.write_bytes(path.read_bytes() + b"\n")
+    assert changed(before) == ["fho_oscc-pnr"]
+
+    before = take(root)
+    layout.moment_labels_file(root).unlink()  # optional
+    assert changed(before) == ["moments"]
+
+    before = take(root)
+    file = next((root / "features" / "egovlp").iterdir())
+    content = bytearray(file.read_bytes())
+    content[-5] ^= 1  # of the same size
+    file.write_bytes(content)
+    assert changed(before) == ["features/egovlp"]
+
+    before = take(root)
+    (root / "features" / "egovlp" / "readme.txt").touch()
+    (root / "annotations" / "v1" / "narration.json").unlink()
+    assert changed(before) == []
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 9000])
+def test_stamps_see_both_ends(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "u.pt"
+    content = bytes(i % 251 for i in range(size))
+    path.write_bytes(content)
+    whole = stamp(path)
+    assert whole.split()[0] == str(size)
+    for at in {0, size - 1} if size else ():
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        assert stamp(path) != whole
+
+
+def test_what_is_missing_is_listed_with_the_command_that_fetches_it(root: Path, tmp_path: Path) -> None:
+    layout.annotation_file(root, "v1", "moments", "val").unlink()
+    shutil.rmtree(root / "features")
+    with pytest.raises(UserError) as caught:
+        take(root)
+    text = str(caught.value)
+    assert "missing annotations/v1/moments_val.json, features/egovlp/<video_uid>.pt;" in text
+    assert command("v1", ["egovlp"]) in text
+    assert "--datasets annotations egovlp --benchmarks FHO EM --version v1" in text
+    assert "\n" not in text
+    with pytest.raises(UserError, match="and 5 more; fetch"):
+        fingerprint(tmp_path / "nowhere", "v1", ["egovlp"], SOURCES)
+    (root / "features" / "egovlp").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"features/egovlp/<video_uid>\.pt"):
+        take(root)
+
+
+def test_a_directory_in_place_of_a_file_is_refused(root: Path) -> None:
+    path = layout.taxonomy_file(root, "v1")
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(UserError, match=r"fho_lta_taxonomy\.json: cannot be read"):
+        take(root)

@@ -157,7 +157,7 @@ class MomentQueries(Task):
     @classmethod
     def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
         truth, detected = ground_truth(samples), as_detected(predictions, samples)
-        maps = average_precision(truth, detected, TIOU).mean()
+        maps = average_precision(truth, detected, TIOU).per_tiou
         scores = {"map": 100 * float(maps.mean())}
         scores |= {f"map_at_{tiou:g}": 100 * float(value) for tiou, value in zip(TIOU, maps, strict=True)}
         official = recall_pooled(truth, detected, RECALL_TIOU, RECALL_AT)

@@ -18,7 +18,8 @@ def main() -> None:
     from egopack.ego4d.world import SyntheticSettings
 
     summary = write_corpus(BUILT_IN, SyntheticSettings(**params.synthetic.model_dump()))
-    click.echo(f"{BUILT_IN}: " + ", ".join(f"{count} {what}" for what, count in summary.items() if isinstance(count, int)))
+    for split in ("train", "val", "test"):
+        click.echo(f"{BUILT_IN}: {split}: " + ", ".join(f"{count:g} {what}" for what, count in summary[split].items()))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 def nms(
     segments: NDArray[np.float32],
@@ -29,3 +30,27 @@ def best_overlap(
     first: NDArray[np.int64],
     top: NDArray[np.int64],
 ) -> NDArray[np.float64]: ...
+def aggregate(
+    row_start: Tensor,
+    source: Tensor,
+    sign: Tensor,
+    distance: Tensor,
+    message: Tensor,
+    gate: Tensor | None,
+    out: Tensor,
+    is_signed: bool,
+    mean: bool,
+) -> None: ...
+def aggregate_backward(
+    row_start: Tensor,
+    source: Tensor,
+    sign: Tensor,
+    distance: Tensor,
+    grad: Tensor,
+    message: Tensor,
+    gate: Tensor | None,
+    grad_message: Tensor,
+    grad_gate: Tensor | None,
+    is_signed: bool,
+    mean: bool,
+) -> None: ...

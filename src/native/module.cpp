@@ -1,9 +1,12 @@
 // The Python face of the compiled code: arguments are checked here, the GIL is released around the work.
+#include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
 
 #include <cmath>
 #include <limits>
+#include <optional>
 
+#include "aggregate.h"
 #include "arrays.h"
 #include "nms.h"
 #include "overlap.h"
@@ -131,12 +134,55 @@ auto truth_overlap(nb::handle segments, nb::handle group, nb::handle truth, nb::
     return to_numpy(std::move(best), {ranks.size(), in.truth_start.size()});
 }
 
+template <typename T>
+using Table = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
+
+EdgeList read_edges(const Table<const int64_t>& row_start, const Table<const int64_t>& source, const Table<const float>& sign,
+                    const Table<const int64_t>& distance, int64_t nodes, int64_t distances, bool is_signed, bool mean) {
+    require(row_start.size() == static_cast<size_t>(nodes) + 1, "row_start: expected one more than the nodes");
+    check_length(sign.size(), "sign", source.size(), "source");
+    check_length(distance.size(), "distance", source.size(), "source");
+    require(row_start.data()[nodes] == static_cast<int64_t>(source.size()), "row_start: must end at the number of edges");
+    return {row_start.data(), source.data(), sign.data(), distance.data(), nodes, distances, is_signed, mean};
+}
+
+void aggregate_edges(Table<const int64_t> row_start, Table<const int64_t> source, Table<const float> sign,
+                     Table<const int64_t> distance, Table<const float> message, std::optional<Table<const float>> gate,
+                     Table<float> out, bool is_signed, bool mean) {
+    require(message.ndim() == 2 && out.ndim() == 2 && message.size() == out.size(), "message, out: expected [N, H] both");
+    const int64_t width = message.shape(1), nodes = message.shape(0);
+    require(!gate || (gate->ndim() == 2 && gate->shape(1) == message.shape(1)), "gate: expected [U, H]");
+    const auto edges = read_edges(row_start, source, sign, distance, nodes, gate ? gate->shape(0) : 0, is_signed, mean);
+    nb::gil_scoped_release release;
+    aggregate(edges, message.data(), gate ? gate->data() : nullptr, out.data(), width);
+}
+
+void aggregate_edges_backward(Table<const int64_t> row_start, Table<const int64_t> source, Table<const float> sign,
+                              Table<const int64_t> distance, Table<const float> grad, Table<const float> message,
+                              std::optional<Table<const float>> gate, Table<float> grad_message,
+                              std::optional<Table<float>> grad_gate, bool is_signed, bool mean) {
+    require(message.ndim() == 2 && grad.size() == message.size() && grad_message.size() == message.size(),
+            "grad, message, grad_message: expected [N, H] each");
+    require(gate.has_value() == grad_gate.has_value() && (!gate || gate->size() == grad_gate->size()),
+            "gate, grad_gate: expected [U, H] both or neither");
+    const auto edges = read_edges(row_start, source, sign, distance, message.shape(0), gate ? gate->shape(0) : 0, is_signed, mean);
+    nb::gil_scoped_release release;
+    aggregate_backward(edges, grad.data(), message.data(), gate ? gate->data() : nullptr, grad_message.data(),
+                       grad_gate ? grad_gate->data() : nullptr, message.shape(1));
+}
+
 }  // namespace
 }  // namespace egopack
 
 NB_MODULE(egopack_native, m) {
     using namespace nanobind::literals;
-    m.doc() = "Compiled parts of egopack.detection.";
+    m.doc() = "Compiled parts of egopack.detection and egopack.nn.";
+    m.def("aggregate", &egopack::aggregate_edges, "row_start"_a, "source"_a, "sign"_a, "distance"_a, "message"_a,
+          "gate"_a.none(), "out"_a, "is_signed"_a, "mean"_a,
+          "out[i] = sum or mean over edges j -> i of sign * gate[distance] * message[j]; contiguous float32 [N, H].");
+    m.def("aggregate_backward", &egopack::aggregate_edges_backward, "row_start"_a, "source"_a, "sign"_a, "distance"_a,
+          "grad"_a, "message"_a, "gate"_a.none(), "grad_message"_a, "grad_gate"_a.none(), "is_signed"_a, "mean"_a,
+          "Gradients of aggregate with respect to message and gate, written in place.");
     m.def("nms", &egopack::nms, "segments"_a, "scores"_a, "labels"_a, "method"_a, "iou_threshold"_a, "sigma"_a,
           "min_score"_a, "max_segments"_a, "per_class"_a,
           "Kept rows (int64, best first) and their decayed scores (float32); ties go to the earlier row.");

@@ -2,10 +2,11 @@
 
 The model, from the slowest to the fastest variable (times in seconds, one random generator per video):
 
-1. A video has one **scenario**; a scenario prefers some **activities**, the long half of the moment classes, which
-   follow each other for 4 to 60 s with gaps and overlaps.
-2. **Actions** come in bursts. The verb follows a grammar, P(v' | v, a) = GRAMMAR · successors of v + (1 - GRAMMAR) ·
-   long-tailed favourites of activity a; the noun stays with probability STICK, or is drawn to suit verb and activity.
+1. A video has one **scenario**; a scenario prefers some verbs, some nouns (what lies around) and some **activities**,
+   the long half of the moment classes, which follow each other for 4 to 60 s with gaps and overlaps.
+2. **Actions** come in bursts. The verb follows a grammar, P(v' | v, a, s) ∝ (GRAMMAR · successors of v + (1 - GRAMMAR)
+   · long-tailed favourites of activity a) · preference of scenario s; the noun stays with probability STICK, or is
+   drawn to suit verb, activity and scenario. So a glimpse of what goes on tells much of what will.
 3. Some verbs **trigger** a short moment (the other half of the classes, 1 to 10 s) around the action, nested in the
    activity.
 4. A verb either changes the state of things or not (probability CHANGES or RARELY): a change has a **point of no
@@ -34,12 +35,12 @@ from egopack.errors import UserError
 Rng = np.random.Generator
 FPS = 30.0
 STRIDE = 16
-GRAMMAR, STICK = 0.5, 0.5
+GRAMMAR, STICK, PREFERENCE = 0.5, 0.5, 12.0
 CHANGES, RARELY = 0.9, 0.05
 TRIGGER = 0.25
 SCENARIOS = ("Cooking", "Carpenter", "Cleaning / laundry", "Gardening", "Crafting/knitting/sewing/drawing/painting")
 BLOCKS = {"verb": 16, "noun": 16, "state": 6, "change": 4, "moment": 14, "scenario": 4}
-GAINS = {"verb": 5.5, "noun": 4.0, "state": 1.8, "change": 2.7, "moment": 2.4, "scenario": 0.8}
+GAINS = {"verb": 5.5, "noun": 4.0, "state": 1.8, "change": 2.7, "moment": 2.4, "scenario": 2.0}
 BLUR = {"verb": 0.17, "noun": 0.25}  # of an action's own vector, per dimension, before the gain
 
 
@@ -90,6 +91,8 @@ class World:
     noun_tilt: np.ndarray  # [A, N]
     affinity: np.ndarray  # [V, N]
     activities: np.ndarray  # [S, A] rows sum to 1
+    scenario_verbs: np.ndarray  # [S, V]
+    scenario_nouns: np.ndarray  # [S, N]
     lengths: np.ndarray  # [M] typical seconds of a moment
     trigger: np.ndarray  # [V] moment class that a verb may set off, or -1
     tables: dict[str, np.ndarray]  # block name -> [entities, block size], unit rows
@@ -182,6 +185,8 @@ def build_world(settings: SyntheticSettings, rng: Rng) -> World:
         noun_tilt=((rng.permutation(n) + 3.0) ** -0.5) * np.where(_favourites(rng, a, n, 5), 8.0, 1.0),
         affinity=np.where(_favourites(rng, v, n, max(n // 4, 1)), 6.0, 1.0),
         activities=activities / activities.sum(axis=1, keepdims=True),
+        scenario_verbs=np.where(_favourites(rng, s, v, max(v // 4, 1)), PREFERENCE, 1.0),
+        scenario_nouns=np.where(_favourites(rng, s, n, max(n // 5, 1)), PREFERENCE, 1.0),
         lengths=np.concatenate([rng.permutation(np.geomspace(12, 50, a)), rng.permutation(np.geomspace(2, 8, m - a))]),
         trigger=trigger,
         tables={name: _frame(rng, counts[name], BLOCKS[name]) for name in BLOCKS},
@@ -212,12 +217,13 @@ def _times(start: float, end: float, count: int, rng: Rng) -> np.ndarray:
     return times
 
 
-def _act(world: World, activity: int, verb: int, noun: int, rng: Rng) -> tuple[int, int]:
+def _act(world: World, scenario: int, activity: int, verb: int, noun: int, rng: Rng) -> tuple[int, int]:
     """The next verb and noun."""
     weights = GRAMMAR * world.successors[verb] + (1 - GRAMMAR) * world.verb_tilt[activity]
+    weights = weights * world.scenario_verbs[scenario]
     verb = int(rng.choice(len(weights), p=weights / weights.sum()))
     if rng.random() >= STICK:
-        suits = world.noun_tilt[activity] * world.affinity[verb]
+        suits = world.noun_tilt[activity] * world.affinity[verb] * world.scenario_nouns[scenario]
         noun = int(rng.choice(len(suits), p=suits / suits.sum()))
     return verb, noun
 
@@ -238,7 +244,7 @@ def simulate(world: World, settings: SyntheticSettings, rng: Rng) -> Timeline:
         count = max(settings.min_actions, round((high - low) / 60 * settings.actions_per_minute))
         for time in _times(low, high, count, rng):
             activity = moments[max(int(np.searchsorted(starts, time, side="right")) - 1, 0)][0]
-            verb, noun = _act(world, activity, verb, noun, rng)
+            verb, noun = _act(world, scenario, activity, verb, noun, rng)
             pnr = (
                 min(float(time + rng.uniform(-0.4, 0.8)), seconds - 0.1) if rng.random() < world.changes[verb] else None
             )

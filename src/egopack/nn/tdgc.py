@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+import egopack_native
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 from egopack.data.pyramid import Edges
 
 NEGATIVE_SLOPE = 0.2
+MOST_DISTANCES = 256  # beyond, the graph is irregular and a table of gates is as long as the list of edges
 GATES = {"tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu}
 
 
@@ -69,14 +71,47 @@ class TDGC(nn.Module):
 
 
 def aggregate(message: Tensor, gates: Tensor | None, edges: Edges, *, signed: bool, mean: bool) -> Tensor:
-    """Sum or mean over the neighbours of sign * gate * message, edge by edge: the readable form, for any graph.
+    """Sum or mean over the neighbours of sign * gate * message.
 
+    Compiled on a CPU where few distinct distances occur, as on any regular grid; edge by edge otherwise.
     Shapes: message [N, H], gates [U, H] or None -> [N, H].
     """
+    few = gates is None or len(gates) <= MOST_DISTANCES
+    if few and message.device.type == "cpu" and message.dtype == torch.float32:
+        return _Compiled.apply(message, gates, edges, signed, mean)
+    return aggregate_by_edge(message, gates, edges, signed=signed, mean=mean)
+
+
+def aggregate_by_edge(message: Tensor, gates: Tensor | None, edges: Edges, *, signed: bool, mean: bool) -> Tensor:
+    """`aggregate` with one row an edge: the readable form, for any graph and device."""
     weight = edges.sign if signed else torch.ones_like(edges.sign)
     if mean:
         weight = weight / edges.degree[edges.target]
     per_edge = message[edges.source] * weight[:, None].to(message.dtype)
     if gates is not None:
-        per_edge = per_edge * gates[edges.distance_id]
+        per_edge = per_edge * gates[edges.distance_id].to(message.dtype)
     return torch.zeros_like(message).index_add(0, edges.target, per_edge)
+
+
+class _Compiled(torch.autograd.Function):
+    """`aggregate` in compiled code, which relies on the reverse of every edge being an edge."""
+
+    @staticmethod
+    def forward(ctx: Any, message: Tensor, gates: Tensor | None, edges: Edges, signed: bool, mean: bool) -> Tensor:
+        message, gates = message.detach().contiguous(), None if gates is None else gates.detach().contiguous()
+        out = torch.empty_like(message)
+        egopack_native.aggregate(edges.row_start, edges.source, edges.sign, edges.distance_id, message, gates, out, signed, mean)
+        ctx.edges, ctx.signed, ctx.mean = edges, signed, mean
+        ctx.save_for_backward(message, gates)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
+        message, gates = ctx.saved_tensors
+        edges, grad = ctx.edges, grads[0].contiguous()
+        grad_message, grad_gates = torch.empty_like(message), None if gates is None else torch.empty_like(gates)
+        egopack_native.aggregate_backward(
+            *(edges.row_start, edges.source, edges.sign, edges.distance_id),
+            *(grad, message, gates, grad_message, grad_gates, ctx.signed, ctx.mean),
+        )
+        return grad_message, grad_gates, None, None, None

@@ -1,0 +1,39 @@
+# make repro: the whole pipeline and its comparison; make test, make lint, make bench. Each sets up .venv by itself.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NATIVE := CMakeLists.txt pyproject.toml $(wildcard src/native/*)
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+
+.PHONY: repro test lint bench clean
+
+repro: $(VENV)/native
+	$(RUN) dvc repro
+	@cat metrics/comparison.md
+
+test: $(VENV)/native
+	$(RUN) pytest $(ARGS)
+
+lint: $(VENV)/native
+	$(RUN) ruff check src stages tests
+	$(RUN) ruff format --check src stages tests
+	$(RUN) mypy
+	$(RUN) PYTHONPATH=src lint-imports
+
+bench: $(VENV)/native
+	$(RUN) python -m tests.benchmarks $(ARGS)
+
+# .venv is whole when these stamps are newer than what they were made from
+$(VENV)/requirements: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	@touch $@
+
+$(VENV)/native: $(VENV)/requirements $(NATIVE)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall .
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache

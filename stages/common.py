@@ -50,7 +50,8 @@ def load() -> Params:
 
 
 def raw_root(params: Params) -> Path:
-    """Where Ego4D is: $EGO4D_ROOT, else `data.root`; a relative path that an experiment's copy lacks is looked for in the original.
+    """Where Ego4D is: $EGO4D_ROOT, else `data.root`; a relative path that an experiment's copy lacks is looked for in
+    the original.
 
     Raises:
         UserError: there is no such folder.
@@ -84,8 +85,11 @@ def start(runtime: RuntimeParams, seed: int) -> torch.device:
     name = runtime.device if runtime.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"{PARAMS}: runtime.device: {name!r} is not there; torch sees {torch.cuda.device_count()} CUDA devices")
+        raise UserError(
+            f"{PARAMS}: runtime.device: {name!r} is not there; torch sees {torch.cuda.device_count()} CUDA devices"
+        )
     torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no memory is read before it is written
     return device
 
 

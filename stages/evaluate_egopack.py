@@ -23,7 +23,10 @@ def main(task: str) -> None:
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
     device = start(params.runtime, params.seed)
     network = load_checkpoint(MODELS / "egopack" / task)
-    write_json(METRICS / "egopack" / f"{task}.json", evaluate(network, task, block.decode, params.seed, device, f"egopack/{task}"))
+    write_json(
+        METRICS / "egopack" / f"{task}.json",
+        evaluate(network, task, block.decode, params.seed, device, f"egopack/{task}"),
+    )
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from stages.common import METRICS, MODELS, PARAMS, SAMPLES, Stage, load, start
 def main(task: str) -> None:
     """Score TASK trained alone on the validation split.
 
-    Writes data/predictions/single/TASK.parquet, metrics/single/TASK.json and, for what knows only the labels' frequencies,
+    Writes data/predictions/single/TASK.parquet, metrics/single/TASK.json and, for what knows only the labels'
+    frequencies,
     metrics/chance/TASK.json.
     """
     params = load()
@@ -27,7 +28,9 @@ def main(task: str) -> None:
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
     device = start(params.runtime, params.seed)
-    scores = evaluate(load_checkpoint(MODELS / "single" / task), task, block.decode, params.seed, device, f"single/{task}")
+    scores = evaluate(
+        load_checkpoint(MODELS / "single" / task), task, block.decode, params.seed, device, f"single/{task}"
+    )
     write_json(METRICS / "single" / f"{task}.json", scores)
     folder = SAMPLES / task
     samples, labels = read_split(folder, "val"), read_labels(folder)

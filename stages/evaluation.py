@@ -15,10 +15,14 @@ from stages.common import PREDICTIONS, SAMPLES, SHARDS, progress
 
 
 def evaluate(network: Network, task: str, decode: Any, seed: int, device: torch.device, name: str) -> dict[str, float]:
-    """Predict the validation split of `task`, keep the table as data/predictions/<name>.parquet, and return its scores."""
+    """Predict the validation split of `task`, keep the table as data/predictions/<name>.parquet, and return its
+    scores.
+    """
     samples, labels = read_split(SAMPLES / task, "val"), read_labels(SAMPLES / task)
     with progress(len(samples), name, "sample") as bar:
-        table = predict(network, task, samples, FeatureShards(SHARDS), decode, seed=seed, device=device, on_batch=bar.update)
+        table = predict(
+            network, task, samples, FeatureShards(SHARDS), decode, seed=seed, device=device, on_batch=bar.update
+        )
     write_predictions(PREDICTIONS / f"{name}.parquet", table)
     head = network.head(task)
     scores = rounded(head.score(table, samples, labels))

@@ -13,7 +13,7 @@ def main(pack: str) -> None:
     """Write data/packs/PACK: what its training and its evaluation depend on, of the tasks that packs.PACK lists."""
     params = load()
     from egopack.errors import UserError
-    from egopack.indexing import fill_pack
+    from egopack.packs import fill_pack
 
     if pack not in params.packs:
         raise UserError(f"{PARAMS}: packs: there is no {pack!r}, only {', '.join(params.packs)}")

@@ -12,20 +12,27 @@ from stages.common import PARAMS, SAMPLES, SETTINGS, SHARDS, Stage, load, raw_ro
 def main(task: str) -> None:
     """Write data/samples/TASK: which rows of which video each sample of each split holds, and its targets.
 
-    data/settings/TASK.json sums up what a pack of tasks must know of it. Skipped items are counted and named in report.json.
+    data/settings/TASK.json sums up what a pack of tasks must know of it. Skipped items are counted and named in
+    report.json.
     """
     params = load()
     from egopack.data.grid import Grid
-    from egopack.indexing import index_task
     from egopack.data.shard_reader import video_lengths
     from egopack.ego4d.annotations import Annotations
+    from egopack.indexing import index_task
     from egopack.tasks.base import check_task
 
-    block = check_task(task, params.tasks[task] if task in params.tasks else {}, PARAMS)
+    block = check_task(task, params.tasks.get(task, {}), PARAMS)
     first = next(iter(params.data.features.values()))
     annotations = Annotations(raw_root(params), params.data.version)
     report = index_task(
-        task, block, annotations, video_lengths(SHARDS / "videos.csv"), Grid(first.stride, first.fps), SAMPLES / task, SETTINGS
+        task,
+        block,
+        annotations,
+        video_lengths(SHARDS / "videos.csv"),
+        Grid(first.stride, first.fps),
+        SAMPLES / task,
+        SETTINGS,
     )
     click.echo(f"{SAMPLES / task}: " + ", ".join(f"{part['samples']} {split}" for split, part in report.items()))
 

@@ -28,7 +28,14 @@ def main() -> None:
             bar.update(done - bar.n)
 
         summary = write_shards(
-            root, data.features, uids, SHARDS, skips=skips, storage=data.storage, shard_bytes=data.shard_mb << 20, progress=show
+            root,
+            data.features,
+            uids,
+            SHARDS,
+            skips=skips,
+            storage=data.storage,
+            shard_bytes=data.shard_mb << 20,
+            progress=show,
         )
     write_json(METRICS / "shards.json", summary | {"skipped": skips.to_dict()})
     click.echo(f"{SHARDS}: " + ", ".join(f"{value} {name}" for name, value in summary.items()))

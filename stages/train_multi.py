@@ -22,19 +22,23 @@ def main(pack: str) -> None:
     from egopack.tasks.base import load_task
     from egopack.training.checkpoint import save_checkpoint
     from egopack.training.curves import write_curves
-    from egopack.training.regimes import joint_network, multi_batch_sizes, train_loader
+    from egopack.training.regimes import multi_batch_sizes, multi_network, train_loader
     from stages.training import run
 
     device = start(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
     members = json.loads((PACKS / f"{pack}.train.json").read_text())
-    setups = {name: (load_task(name).Params.model_validate(one["params"]), one["labels"]) for name, one in members.items()}
+    setups = {
+        name: (load_task(name).Params.model_validate(one["params"]), one["labels"]) for name, one in members.items()
+    }
     samples = {name: read_split(SAMPLES / name, "train") for name in members}
     sizes = multi_batch_sizes({name: len(of) for name, of in samples.items()}, params.multi.base_batch)
-    network = joint_network(features.width, params.backbone, setups)
+    network = multi_network(features.width, params.backbone, setups, params.multi.levels)
     radius_s = params.backbone.radius_s
     loaders = {
-        name: train_loader(name, setup[0], samples[name], features, batch_size=sizes[name], radius_s=radius_s, seed=params.seed)
+        name: train_loader(
+            name, setup[0], samples[name], features, batch_size=sizes[name], radius_s=radius_s, seed=params.seed
+        )
         for name, setup in setups.items()
     }
     reports = run(network, loaders, params.multi, device, f"multi {pack}")

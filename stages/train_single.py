@@ -12,7 +12,8 @@ from stages.common import METRICS, MODELS, PARAMS, SAMPLES, SHARDS, Stage, load,
 def main(task: str) -> None:
     """Train the backbone with TASK alone, as tasks.TASK.train in params.yaml says.
 
-    Reads data/shards and data/samples/TASK; writes data/models/single/TASK and the curves metrics/curves/single/TASK.csv.
+    Reads data/shards and data/samples/TASK; writes data/models/single/TASK and the curves
+    metrics/curves/single/TASK.csv.
     """
     params = load()
     from egopack.data.shard_reader import FeatureShards
@@ -20,14 +21,14 @@ def main(task: str) -> None:
     from egopack.tasks.base import check_task
     from egopack.training.checkpoint import save_checkpoint
     from egopack.training.curves import write_curves
-    from egopack.training.regimes import joint_network, train_loader
+    from egopack.training.regimes import single_network, train_loader
     from stages.training import run
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
     device = start(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
     labels = {name: len(classes) for name, classes in read_labels(SAMPLES / task).items()}
-    network = joint_network(features.width, params.backbone, {task: (block.params, labels)})
+    network = single_network(features.width, params.backbone, task, (block.params, labels))
     train = block.regimes.train
     loader = train_loader(
         task,

@@ -14,7 +14,9 @@ from egopack.training.network import Network
 from stages.common import progress
 
 
-def run(network: Network, loaders: Mapping[str, Loader], params: OptimiserParams, device: torch.device, what: str) -> list[EpochReport]:
+def run(
+    network: Network, loaders: Mapping[str, Loader], params: OptimiserParams, device: torch.device, what: str
+) -> list[EpochReport]:
     """Train in place; one line an epoch and a bar over all steps. Returns the report of every epoch."""
     reports: list[EpochReport] = []
     with progress(0, what) as bar:
@@ -32,4 +34,3 @@ def run(network: Network, loaders: Mapping[str, Loader], params: OptimiserParams
     count = sum(parameter.numel() for parameter in network.parameters())
     click.echo(f"{what}: {count:,} parameters on {device}, loss {sum(reports[-1].losses.values()):.4f}")
     return reports
-

@@ -12,11 +12,15 @@ PARITY_DIR = Path(__file__).parent / "parity"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--parity-dir", default=str(PARITY_DIR), help="folder with modules/, pipeline/ and published/ fixtures")
+    parser.addoption(
+        "--parity-dir", default=str(PARITY_DIR), help="folder with modules/, pipeline/ and published/ fixtures"
+    )
     parser.addoption("--parity-device", default="cpu", help="device that the parity fixtures are computed on")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
     config.addinivalue_line("markers", "fixtures(*patterns): run once for each parity fixture of these names")
-    config.addinivalue_line("markers", "paths(*patterns): run once for each parity file of these names, given as a path")
+    config.addinivalue_line(
+        "markers", "paths(*patterns): run once for each parity file of these names, given as a path"
+    )

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 
 class UserError(Exception):
-    """Input that makes a run meaningless; the message is one line that names file, key and value and says what to do."""
+    """Input that makes a run meaningless; the message is one line that names file, key and value and says what to
+    do.
+    """

@@ -13,7 +13,9 @@ from typing import Any
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary sibling of `path` to write to; it takes the name `path` when the block ends without an error."""
+    """Yield a temporary sibling of `path` to write to; it takes the name `path` when the block ends without an
+    error.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)

@@ -22,7 +22,13 @@ NEEDED = ("train", "val")  # a challenge's test split may be absent from a user'
 
 
 def index_task(
-    name: str, block: TaskBlock, annotations: Annotations, rows: Mapping[str, int], grid: Grid, folder: Path, settings: Path
+    name: str,
+    block: TaskBlock,
+    annotations: Annotations,
+    rows: Mapping[str, int],
+    grid: Grid,
+    folder: Path,
+    settings: Path,
 ) -> dict[str, Any]:
     """Write <folder>/<split>.h5, labels.json and report.json, and <settings>/<name>.json; return the report.
 
@@ -37,8 +43,13 @@ def index_task(
         found[split] = block.task.samples(SampleSource(annotations, rows, grid, skips), split, block.params)
         report[split] = {"samples": len(found[split]), "skipped": skips.to_dict()}
         if split in NEEDED and not found[split]:
-            reasons = ", ".join(f"{entry['count']} {reason}" for reason, entry in skips.to_dict().items()) or "the file lists none"
-            raise UserError(f"tasks.{name}: no usable sample in split {split!r} of {block.params.annotations} ({reasons})")
+            reasons = (
+                ", ".join(f"{entry['count']} {reason}" for reason, entry in skips.to_dict().items())
+                or "the file lists none"
+            )
+            raise UserError(
+                f"tasks.{name}: no usable sample in split {split!r} of {block.params.annotations} ({reasons})"
+            )
     for split, samples in found.items():
         write_samples(folder / f"{split}.h5", samples)
     labels = block.task.labels(annotations)
@@ -72,13 +83,3 @@ def read_labels(folder: Path) -> Labels:
     """Label sets as `index_task` wrote them."""
     labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
     return {key: tuple(value) for key, value in labels.items()}
-
-
-def fill_pack(members: list[str], settings: Path, train: Path, evaluate: Path) -> None:
-    """Sum up a pack: what its training depends on in `train`, what its evaluation adds in `evaluate`.
-
-    A change of one task's learning rate or decoding leaves `train` as it was, so the pack is not trained again.
-    """
-    read = {name: json.loads((settings / f"{name}.json").read_text(encoding="utf-8")) for name in members}
-    write_json(train, {name: {key: value for key, value in one.items() if key != "decode"} for name, one in read.items()})
-    write_json(evaluate, {name: {"decode": one["decode"], "sha256": one["sha256"]} for name, one in read.items()})

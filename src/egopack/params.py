@@ -116,8 +116,11 @@ class TrainParams(OptimiserParams):
 
 
 class MultiParams(OptimiserParams):
-    """Multi-task training: a task's batch is base_batch * (its length // the shortest length)."""
+    """Multi-task training of a pack on a backbone of `levels`: a task's batch is base_batch * (its length // the
+    shortest length).
+    """
 
+    levels: Count
     base_batch: Count
 
 
@@ -149,7 +152,8 @@ class NoParams(Strict):
 class TaskParams(Strict):
     """What rebuilds a task's samples and network; a task narrows `samples` and `model` to its own.
 
-    `annotations`: the source of its samples (fho_lta, fho_oscc-pnr, moments). `levels`: how many levels of the pyramid it reads.
+    `annotations`: the source of its samples (fho_lta, fho_oscc-pnr, moments). `levels`: how many levels of the
+    pyramid it reads.
     """
 
     annotations: str
@@ -209,11 +213,13 @@ class Params(Strict):
             if not members or len(set(members)) < len(members):
                 raise ValueError(f"packs.{pack}: {members!r} must name each of its tasks once")
         for task, block in self.tasks.items():
-            pack = block.get("pack")
-            if pack is not None and pack not in self.packs:
-                raise ValueError(f"tasks.{task}.pack: {pack!r} is not one of the packs {', '.join(self.packs)}")
-            if pack is not None and task in self.packs[pack]:
-                raise ValueError(f"tasks.{task}.pack: the pack {pack!r} contains {task!r} itself, so it is not novel to it")
+            helper = block.get("pack")
+            if helper is not None and helper not in self.packs:
+                raise ValueError(f"tasks.{task}.pack: {helper!r} is not one of the packs {', '.join(self.packs)}")
+            if helper is not None and task in self.packs[helper]:
+                raise ValueError(
+                    f"tasks.{task}.pack: the pack {helper!r} contains {task!r} itself, so it is not novel to it"
+                )
         return self
 
 

@@ -1,4 +1,6 @@
-"""Fixtures are found by listing a folder, so any folder of the same form can be given: pytest tests/parity --parity-dir DIR."""
+"""Fixtures are found by listing a folder, so any folder of the same form can be given: pytest tests/parity
+--parity-dir DIR.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,10 @@ class Fixture:
     def under(self, prefix: str) -> dict[str, Tensor]:
         """Arrays whose name starts with `prefix`, dots instead of slashes in the rest."""
         found = {name: value for name, value in self.arrays.items() if name.startswith(prefix)}
-        return {name.removeprefix(prefix).replace("/", "."): torch.from_numpy(value).to(self.device) for name, value in found.items()}
+        return {
+            name.removeprefix(prefix).replace("/", "."): torch.from_numpy(value).to(self.device)
+            for name, value in found.items()
+        }
 
     def load(self, module: nn.Module, prefix: str = "param/") -> nn.Module:
         """Load every array under `prefix` into the module, all names accounted for on both sides."""
@@ -55,13 +60,17 @@ class Fixture:
         got = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
         cpu = self.device == "cpu"
         atol, rtol = (ATOL, RTOL) if cpu else (DEVICE_ATOL, DEVICE_RTOL)
-        np.testing.assert_allclose(got, self.arrays[f"out/{name}"], atol=scale * atol, rtol=scale * rtol, err_msg=f"{self.path.name}: {name}")
+        np.testing.assert_allclose(
+            got, self.arrays[f"out/{name}"], atol=scale * atol, rtol=scale * rtol, err_msg=f"{self.path.name}: {name}"
+        )
 
 
 def read(path: Path, device: str) -> Fixture:
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    return Fixture(path, {name: value for name, value in arrays.items() if name != "meta"}, json.loads(str(arrays["meta"])), device)
+    return Fixture(
+        path, {name: value for name, value in arrays.items() if name != "meta"}, json.loads(str(arrays["meta"])), device
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -91,7 +100,9 @@ def pyramid_of(pos: np.ndarray, video: np.ndarray, levels: int, radius_s: float 
 
 
 def batch_of(fixture: Fixture, *, targets: dict[str, str], owners: str | None = None) -> tuple[Batch, list[Tensor]]:
-    """The batch of a head fixture, and its level features as leaves; `targets` maps our target names to the fixture's arrays."""
+    """The batch of a head fixture, and its level features as leaves; `targets` maps our target names to the fixture's
+    arrays.
+    """
     level = fixture.arrays["in/level"]
     zero = level == 0
     pos, video = fixture.arrays["in/pos"][zero], fixture.arrays["in/video"][zero]
@@ -109,7 +120,9 @@ def batch_of(fixture: Fixture, *, targets: dict[str, str], owners: str | None = 
         cuts = np.cumsum(counts["segments"])[:-1]
         own = [pos[video == index] for index in range(videos)]
         nodes = nodes_in_segments(own, np.split(tensors["segments"].numpy(), cuts))
-    batch = Batch(tuple(map(str, range(videos))), torch.zeros(len(pos), 1), pyramid, tensors, counts, nodes).to(fixture.device)
+    batch = Batch(tuple(map(str, range(videos))), torch.zeros(len(pos), 1), pyramid, tensors, counts, nodes).to(
+        fixture.device
+    )
     x = fixture.tensor("in/x")
     levels = [part.clone().requires_grad_() for part in x.split([len(part.pos) for part in pyramid])]
     return batch, levels

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from egopack.data.grid import Grid
 from egopack.data.loader import Loader
@@ -33,7 +32,9 @@ RUN_ATOL, RUN_RTOL = 1e-4, 1e-3
 
 
 @pytest.fixture(scope="module")
-def corpus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Annotations, FeatureShards]:
+def corpus(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Annotations, FeatureShards]:
     """The fixture corpus as annotations and shards, made as the pipeline makes them."""
     root = Path(request.config.getoption("parity_dir")) / "pipeline" / "corpus"
     out = tmp_path_factory.mktemp("shards")
@@ -48,10 +49,19 @@ def corpus(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def samples_of(corpus: tuple[Annotations, FeatureShards], task: str, split: str) -> list[Sample]:
     kind = load_task(task)
     params = kind.Params.model_validate(
-        {"annotations": "", "levels": 1, "samples": {"horizon": ANTICIPATED} if task == "lta" else {}, "model": {"features": 4}}
+        {
+            "annotations": "",
+            "levels": 1,
+            "samples": {"horizon": ANTICIPATED} if task == "lta" else {},
+            "model": {"features": 4},
+        }
     )
     annotations, shards = corpus
-    return kind.samples(SampleSource(annotations, {uid: shards.length(uid) for uid in shards.uids}, Grid(STRIDE, FPS), Skips()), split, params)
+    return kind.samples(
+        SampleSource(annotations, {uid: shards.length(uid) for uid in shards.uids}, Grid(STRIDE, FPS), Skips()),
+        split,
+        params,
+    )
 
 
 def described(task: str, sample: Sample) -> dict[str, Any]:
@@ -90,7 +100,9 @@ def described(task: str, sample: Sample) -> dict[str, Any]:
 
 def test_every_pipeline_fixture_has_a_test(parity_dir: Path) -> None:
     paths = {path for path in (parity_dir / "pipeline").iterdir() if path.is_file()}
-    known = Counter(path for pattern in ("samples_*_*.json", "train_*.npz") for path in (parity_dir / "pipeline").glob(pattern))
+    known = Counter(
+        path for pattern in ("samples_*_*.json", "train_*.npz") for path in (parity_dir / "pipeline").glob(pattern)
+    )
     assert paths
     assert set(known) == paths
 
@@ -99,7 +111,9 @@ def test_every_pipeline_fixture_has_a_test(parity_dir: Path) -> None:
 def test_samples(path: Path, corpus: tuple[Annotations, FeatureShards]) -> None:
     _, task, split = path.stem.split("_")
     expected = json.loads(path.read_text())
-    found = sorted((described(task, sample) for sample in samples_of(corpus, task, split)), key=lambda item: item["key"])
+    found = sorted(
+        (described(task, sample) for sample in samples_of(corpus, task, split)), key=lambda item: item["key"]
+    )
     assert [item["key"] for item in found] == [item["key"] for item in expected]
     for got, want in zip(found, expected, strict=True):
         assert got.keys() == want.keys()
@@ -118,7 +132,14 @@ def network_of(fixture: Fixture, tasks: dict[str, str], levels: int) -> Network:
     specs: dict[str, Any] = {}
     for task, prefix in tasks.items():
         features = len(arrays[f"{prefix}neck/1/bias"])
-        inner = next((len(arrays[f"{prefix}{head}/0/bias"]) for head in ("verb", "classifier") if f"{prefix}{head}/0/bias" in arrays), 1)
+        inner = next(
+            (
+                len(arrays[f"{prefix}{head}/0/bias"])
+                for head in ("verb", "classifier")
+                if f"{prefix}{head}/0/bias" in arrays
+            ),
+            1,
+        )
         labels = {"verbs": 1, "nouns": 1, "moments": 1, "changes": 2}
         for label, name in (("verbs", "verb"), ("nouns", "noun"), ("moments", "classifier")):
             if f"{prefix}{name}/out/bias" in arrays:
@@ -167,7 +188,11 @@ def test_training_run(path: Path, corpus: tuple[Annotations, FeatureShards], req
     prefixes = {task: f"param/task/{task}/" if "tasks" in meta else "param/task/" for task in tasks}
     network = network_of(fixture, prefixes, meta["levels"])
     params = OptimiserParams(
-        epochs=1, warmup_epochs=0, lr=meta["lr"], weight_decay=meta["weight_decay"], grad_clip_norm=meta["grad_clip_norm"]
+        epochs=1,
+        warmup_epochs=0,
+        lr=meta["lr"],
+        weight_decay=meta["weight_decay"],
+        grad_clip_norm=meta["grad_clip_norm"],
     )
     optimiser = make_optimiser(network, params)
     loaders, by_key = {}, {}
@@ -175,13 +200,16 @@ def test_training_run(path: Path, corpus: tuple[Annotations, FeatureShards], req
         split = meta["split"].get(task, "train") if isinstance(meta["split"], dict) else meta["split"]
         samples = samples_of(corpus, task, split)
         by_key[task] = {sample.key: sample for sample in samples}
-        loaders[task] = Loader(samples, corpus[1], batch_size=1, levels=meta["levels"] if task == "mq" else 1, radius_s=2.0)
+        loaders[task] = Loader(
+            samples, corpus[1], batch_size=1, levels=meta["levels"] if task == "mq" else 1, radius_s=2.0
+        )
     plan = meta["batches"] if isinstance(meta["batches"], dict) else {tasks[0]: meta["batches"]}
     losses: dict[str, list[float]] = {task: [] for task in tasks}
     norms = []
     for index in range(meta["steps"]):
         batches = {
-            task: loaders[task].batch(0, 0, [by_key[task][key] for key in plan[task][index]]).to(fixture.device) for task in tasks
+            task: loaders[task].batch(0, 0, [by_key[task][key] for key in plan[task][index]]).to(fixture.device)
+            for task in tasks
         }
         report = step(network, optimiser, batches, meta["grad_clip_norm"])
         norms.append(float(report.grad_norm))

@@ -18,7 +18,9 @@ Moved = TypeVar("Moved")
 
 @dataclass(frozen=True)
 class SegmentNodes:
-    """The nodes inside every segment: `index` lists those of segment 0, then 1, ...; `offsets` [S] is where each list starts."""
+    """The nodes inside every segment: `index` lists those of segment 0, then 1, ...; `offsets` [S] is where each list
+    starts.
+    """
 
     index: Tensor
     offsets: Tensor
@@ -28,7 +30,8 @@ class SegmentNodes:
 class Batch:
     """Samples side by side.
 
-    `x` [N, D] features; `pyramid` the graphs over the N nodes; `targets` each [sum of counts, ...], concatenated in sample order;
+    `x` [N, D] features; `pyramid` the graphs over the N nodes; `targets` each [sum of counts, ...], concatenated in
+    sample order;
     `counts` the share of each sample in each target.
     """
 
@@ -64,7 +67,7 @@ def move(value: Moved, device: torch.device | str) -> Moved:
         out = tuple(move(item, device) for item in value)
     elif is_dataclass(value) and not isinstance(value, type):
         out = replace(value, **{field.name: move(getattr(value, field.name), device) for field in fields(value)})
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def nodes_in_segments(pos: Sequence[np.ndarray], segments: Sequence[np.ndarray]) -> SegmentNodes:
@@ -86,16 +89,23 @@ def nodes_in_segments(pos: Sequence[np.ndarray], segments: Sequence[np.ndarray])
 def collate(samples: Sequence[Sample], features: Sequence[np.ndarray], *, levels: int, radius_s: float) -> Batch:
     """One batch of samples and their feature rows [n, D], with the pyramid of `levels` graphs over their nodes."""
     lengths = [len(sample.pos) for sample in samples]
-    targets = {name: torch.from_numpy(np.concatenate([sample.targets[name] for sample in samples])) for name in samples[0].targets}
+    targets = {
+        name: torch.from_numpy(np.concatenate([sample.targets[name] for sample in samples]))
+        for name in samples[0].targets
+    }
     counts = {name: tuple(len(sample.targets[name]) for sample in samples) for name in targets}
     segment_nodes = None
     if "segments" in targets:
-        segment_nodes = nodes_in_segments([sample.pos for sample in samples], [sample.targets["segments"] for sample in samples])
+        segment_nodes = nodes_in_segments(
+            [sample.pos for sample in samples], [sample.targets["segments"] for sample in samples]
+        )
     x = np.concatenate(features)
     return Batch(
         keys=tuple(sample.key for sample in samples),
         x=torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)),
-        pyramid=build_pyramid(np.concatenate([sample.pos for sample in samples]), lengths, levels=levels, radius_s=radius_s),
+        pyramid=build_pyramid(
+            np.concatenate([sample.pos for sample in samples]), lengths, levels=levels, radius_s=radius_s
+        ),
         targets=targets,
         counts=counts,
         segment_nodes=segment_nodes,

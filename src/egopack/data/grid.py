@@ -23,5 +23,7 @@ class Grid:
         return ((offset + np.arange(count)) * self.stride / self.fps).astype(np.float32)
 
     def seconds(self, frame: np.ndarray | float, start: int) -> np.ndarray:
-        """Where an event at a video frame sits in a clip that starts at frame `start`: ((f - s) + s mod stride) / fps."""
+        """Where an event at a video frame sits in a clip that starts at frame `start`: ((f - s) + s mod stride) /
+        fps.
+        """
         return (np.asarray(frame, dtype=np.float64) - start + start % self.stride) / self.fps

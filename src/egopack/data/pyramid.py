@@ -1,7 +1,9 @@
 """From node positions to a pyramid of radius graphs: pure index arithmetic on the host.
 
-Nodes of all videos stand in one table, video by video and by time within a video. Everything that depends on the positions alone (edges,
-distinct distances, pooling weights) is computed here once per batch, so that a training step on an accelerator never waits for the host.
+Nodes of all videos stand in one table, video by video and by time within a video. Everything that depends on the
+positions alone (edges,
+distinct distances, pooling weights) is computed here once per batch, so that a training step on an accelerator never
+waits for the host.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ class Edges:
 
 @dataclass(frozen=True)
 class Pooling:
-    """Nodes i-1, i, i+1 of the kept even i; at the ends of a video the missing neighbour is i itself with weight 0. All [N_next]."""
+    """Nodes i-1, i, i+1 of the kept even i; at the ends of a video the missing neighbour is i itself with weight 0.
+    All [N_next].
+    """
 
     left: Tensor
     centre: Tensor
@@ -47,7 +51,9 @@ class Pooling:
 
 @dataclass(frozen=True)
 class Level:
-    """Nodes of one level. `pos` [N] seconds, `video` [N], `lengths` nodes of each video; `pooling` leads to the next level."""
+    """Nodes of one level. `pos` [N] seconds, `video` [N], `lengths` nodes of each video; `pooling` leads to the next
+    level.
+    """
 
     index: int
     extent: float  # seconds that a unit of offset stands for: 2^index
@@ -83,7 +89,9 @@ def radius_edges(pos: np.ndarray, lengths: Sequence[int], radius: float) -> Edge
     keep = source != target
     source, target = source[keep], target[keep]
     signed = pos[source] - pos[target]
-    ticks, distance_id = np.unique(np.round(np.abs(signed) / DISTANCE_RESOLUTION_S).astype(np.int64), return_inverse=True)
+    ticks, distance_id = np.unique(
+        np.round(np.abs(signed) / DISTANCE_RESOLUTION_S).astype(np.int64), return_inverse=True
+    )
     row_start = np.concatenate([[0], np.cumsum(counts - 1)])
     return Edges(
         source=torch.from_numpy(source),
@@ -117,7 +125,9 @@ def even_nodes(lengths: Sequence[int]) -> Pooling:
 
 
 def build_pyramid(pos: np.ndarray, lengths: Sequence[int], *, levels: int, radius_s: float) -> Pyramid:
-    """Levels 0 ... levels-1 over nodes at `pos` [N] seconds; level l has radius `radius_s` * 2^l and every second node of level l-1 (section 3)."""
+    """Levels 0 ... levels-1 over nodes at `pos` [N] seconds; level l has radius `radius_s` * 2^l and every second
+    node of level l-1 (section 3).
+    """
     built = []
     lengths = tuple(lengths)
     for index in range(levels):

@@ -16,18 +16,22 @@ Comparison = dict[str, dict[str, float | None]]  # "task.metric" -> column -> va
 
 
 def compare(folder: Path, tasks: Sequence[str], multi_pack: str) -> Comparison:
-    """Collect <folder>/{chance,single,egopack}/<task>.json and <folder>/multi/<multi_pack>.json; None where a pack lacks the task."""
+    """Collect <folder>/{chance,single,egopack}/<task>.json and <folder>/multi/<multi_pack>.json; None where a pack
+    lacks the task.
+    """
     multi = _read(folder / "multi" / f"{multi_pack}.json")
     table: Comparison = {}
     for task in tasks:
-        parts = {column: _read(folder / column / f"{task}.json") for column in COLUMNS if column != "multi"} | {"multi": multi.get(task, {})}
+        parts = {column: _read(folder / column / f"{task}.json") for column in COLUMNS if column != "multi"} | {
+            "multi": multi.get(task, {})
+        }
         for metric in load_task(task).headline:
             table[f"{task}.{metric}"] = {column: parts[column].get(metric) for column in COLUMNS}
     return table
 
 
 def _read(path: Path) -> dict:  # type: ignore[type-arg]
-    return json.loads(path.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def cells(comparison: Comparison) -> list[list[str]]:
@@ -36,7 +40,10 @@ def cells(comparison: Comparison) -> list[list[str]]:
     for name, values in comparison.items():
         task, metric = name.split(".", 1)
         arrow = ARROWS[load_task(task).headline[metric]]
-        digits = [("" if value is None else f"{value:.2f}" if abs(value) >= 2 else f"{value:.3f}") for value in values.values()]
+        digits = [
+            ("" if value is None else f"{value:.2f}" if abs(value) >= 2 else f"{value:.3f}")
+            for value in values.values()
+        ]
         rows.append([f"{task.upper()} {metric} {arrow}", *digits])
     return rows
 
@@ -57,4 +64,7 @@ def write_comparison(folder: Path, comparison: Mapping[str, dict[str, float | No
     with atomic_path(folder / "comparison.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["metric", *COLUMNS])
-        writer.writerows([name, *("" if values[column] is None else values[column] for column in COLUMNS)] for name, values in comparison.items())
+        writer.writerows(
+            [name, *("" if values[column] is None else values[column] for column in COLUMNS)]
+            for name, values in comparison.items()
+        )

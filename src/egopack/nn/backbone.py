@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def pool_nodes(x: Tensor, pooling: Pooling, pool: Pool) -> Tensor:
-    """Pool [N, H] to the even nodes [N_next, H] of every video: weighted mean (1, 2, 1), maximum, or the even nodes as they are."""
+    """Pool [N, H] to the even nodes [N_next, H] of every video: weighted mean (1, 2, 1), maximum, or the even nodes
+    as they are.
+    """
     centre = x[pooling.centre]
     if pool == "subsample":
         return centre
@@ -29,14 +32,18 @@ def pool_nodes(x: Tensor, pooling: Pooling, pool: Pool) -> Tensor:
 
 
 class LevelBlock(nn.Module):
-    """h + block(h) with block = Dropout, conv, LeakyReLU, conv, LayerNorm, LeakyReLU; optional norm before, optional FFN after. [N, H] -> [N, H]"""
+    """h + block(h) with block = Dropout, conv, LeakyReLU, conv, LayerNorm, LeakyReLU; optional norm before, optional
+    FFN after. [N, H] -> [N, H]
+    """
 
     def __init__(self, params: BackboneParams) -> None:
         super().__init__()
         size = params.hidden
         self.dropout = nn.Dropout(params.dropout)
         self.conv_norm = nn.LayerNorm(size) if params.pre_norm else None
-        self.conv = nn.ModuleList(make_convolution(params.conv.name, size, params.conv) for _ in range(params.convs_per_level))
+        self.conv = nn.ModuleList(
+            make_convolution(params.conv.name, size, params.conv) for _ in range(params.convs_per_level)
+        )
         self.norm = nn.LayerNorm(size)
         self.ffn_norm = nn.LayerNorm(size) if params.ffn else None
         inner = round(size * params.ffn_expansion)
@@ -56,14 +63,17 @@ class LevelBlock(nn.Module):
 class Backbone(nn.Module):
     """Projection and a pyramid of graph blocks.
 
-    Shapes: x [N, D] and a pyramid of L levels over its nodes -> L tensors [N_l, H]; a pyramid may have fewer levels than the backbone.
+    Shapes: x [N, D] and a pyramid of L levels over its nodes -> L tensors [N_l, H]; a pyramid may have fewer levels
+    than the backbone.
     """
 
     def __init__(self, input_size: int, levels: int, params: BackboneParams) -> None:
         super().__init__()
         self.params, self.pool = params, params.pool
-        sizes = [input_size, params.hidden] if params.projection == "linear" else [input_size, params.hidden, params.hidden]
-        self.projection = nn.ModuleList(nn.Linear(i, o) for i, o in zip(sizes, sizes[1:], strict=False))
+        sizes = (
+            [input_size, params.hidden] if params.projection == "linear" else [input_size, params.hidden, params.hidden]
+        )
+        self.projection = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(sizes))
         self.projection_dropout = nn.Dropout(params.projection_dropout)
         self.level = nn.ModuleList(LevelBlock(params) for _ in range(levels))
 

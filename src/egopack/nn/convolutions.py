@@ -21,7 +21,9 @@ class Convolution(Protocol):
 
 
 def position_encoding(position: Tensor, size: int) -> Tensor:
-    """Sinusoidal encoding of positions [N] -> [N, size]: sines, then cosines, of frequencies 1 ... 1e-4 (as PyG's PositionalEncoding)."""
+    """Sinusoidal encoding of positions [N] -> [N, size]: sines, then cosines, of frequencies 1 ... 1e-4 (as PyG's
+    PositionalEncoding).
+    """
     frequency = torch.logspace(0, 1, size // 2, base=1e-4, device=position.device)
     angle = position.to(torch.float32)[:, None] * frequency
     return torch.cat([angle.sin(), angle.cos()], dim=-1)

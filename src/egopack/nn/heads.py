@@ -17,7 +17,7 @@ class Neck(nn.ModuleDict):
         self.size, self.dropout = size, nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self["1"](torch.relu(self["norm"](self["0"](self.dropout(x)))))  # type: ignore[no-any-return]
+        return self["1"](torch.relu(self["norm"](self["0"](self.dropout(x)))))
 
 
 class NormedLinear(nn.Linear):
@@ -32,10 +32,19 @@ class NormedLinear(nn.Linear):
 
 
 class Classifier(nn.ModuleDict):
-    """Dropout, two NormedLinear, Linear. With `prior` the last bias starts at -log((1 - prior) / prior). [N, F] -> [N, classes]"""
+    """Dropout, two NormedLinear, Linear. With `prior` the last bias starts at -log((1 - prior) / prior). [N, F] ->
+    [N, classes]
+    """
 
     def __init__(
-        self, input_size: int, classes: int, *, hidden: int, dropout: float, prior: float | None = None, last_bias: bool = True
+        self,
+        input_size: int,
+        classes: int,
+        *,
+        hidden: int,
+        dropout: float,
+        prior: float | None = None,
+        last_bias: bool = True,
     ) -> None:
         super().__init__(
             {
@@ -49,11 +58,12 @@ class Classifier(nn.ModuleDict):
             nn.init.constant_(self["out"].bias, -math.log((1 - prior) / prior))  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self["out"](self["1"](self["0"](self.dropout(x))))  # type: ignore[no-any-return]
+        return self["out"](self["1"](self["0"](self.dropout(x))))
 
 
 def segment_mean(x: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
-    """Mean of the rows of x [N, F] that lie in each segment -> [S, F]; segments may overlap and an empty one gives zeros.
+    """Mean of the rows of x [N, F] that lie in each segment -> [S, F]; segments may overlap and an empty one gives
+    zeros.
 
     `index` lists the nodes of segment 0, then of segment 1, ...; `offsets` [S] is where each list starts.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -19,7 +20,9 @@ SIMILARITIES_AT_ONCE = 1 << 22  # bounds the [nodes x prototypes] table that the
 
 @torch.no_grad()
 def nearest_prototypes(x: Tensor, prototypes: Tensor, k: int, distance: Distance) -> tuple[Tensor, Tensor]:
-    """The k nearest prototypes [P, F] of each feature [N, F], nearest first: index [N, k] and weight relu(1 - distance) [N, k]."""
+    """The k nearest prototypes [P, F] of each feature [N, F], nearest first: index [N, k] and weight relu(1 -
+    distance) [N, k].
+    """
     k = min(k, len(prototypes))
     if distance == "cosine":
         x, prototypes = F.normalize(x, dim=-1), F.normalize(prototypes, dim=-1)
@@ -33,7 +36,8 @@ def nearest_prototypes(x: Tensor, prototypes: Tensor, k: int, distance: Distance
 
 
 class PrototypeConv(nn.Module):
-    """One convolution over the graph prototypes -> features, either SAGE (mean, weights unused) or GraphConv (weighted sum).
+    """One convolution over the graph prototypes -> features, either SAGE (mean, weights unused) or GraphConv
+    (weighted sum).
 
     Prototypes have no incoming edges, so theirs is the root term and the bias.
     Shapes: features [N, i], prototypes [P, i], index and weight [N, k] -> [N, o], [P, o].
@@ -63,7 +67,7 @@ class InteractionStage(nn.Module):
         super().__init__()
         self.dropout = nn.Dropout(params.dropout)
         sizes = [size, *[params.hidden] * params.convs_per_stage]
-        self.conv = nn.ModuleList(PrototypeConv(i, o, params.conv) for i, o in zip(sizes, sizes[1:], strict=False))
+        self.conv = nn.ModuleList(PrototypeConv(i, o, params.conv) for i, o in pairwise(sizes))
         self.out = nn.Linear(params.hidden, size)
 
     def forward(self, x: Tensor, prototypes: Tensor, index: Tensor, weight: Tensor) -> Tensor:
@@ -72,11 +76,13 @@ class InteractionStage(nn.Module):
             if depth:
                 x, prototypes = F.leaky_relu(x, NEGATIVE_SLOPE), F.leaky_relu(prototypes, NEGATIVE_SLOPE)
             x, prototypes = conv(x, prototypes, index, weight)
-        return self.out(x)  # type: ignore[no-any-return]
+        return self.out(x)
 
 
 class Interaction(nn.Module):
-    """The interaction with one support task's frozen prototypes [P, F], `stages` times, each from the original prototypes. [N, F] -> [N, F]"""
+    """The interaction with one support task's frozen prototypes [P, F], `stages` times, each from the original
+    prototypes. [N, F] -> [N, F]
+    """
 
     prototypes: Tensor
 
@@ -90,7 +96,9 @@ class Interaction(nn.Module):
         return self.matched(x)[0]
 
     def matched(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The features after the last stage and, for each stage, the prototypes [N, k] that were consulted, nearest first."""
+        """The features after the last stage and, for each stage, the prototypes [N, k] that were consulted, nearest
+        first.
+        """
         matches = []
         for stage in self.stage:
             index, weight = nearest_prototypes(x, self.prototypes, self.k, self.distance)

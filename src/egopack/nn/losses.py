@@ -24,7 +24,8 @@ def sigmoid_focal(logits: Tensor, target: Tensor, *, alpha: float = 0.25, gamma:
 
 
 def diou_1d(offsets: Tensor, target: Tensor, *, eps: float = 1e-8) -> Tensor:
-    """1-D distance IoU of segments around one point, given by their distances (left, right) to it. [N, 2], [N, 2] -> [N]
+    """1-D distance IoU of segments around one point, given by their distances (left, right) to it. [N, 2], [N, 2] ->
+    [N]
 
     1 - IoU + (centre distance)^2 / (enclosing length)^2
     """

@@ -16,7 +16,9 @@ SAME_LENGTH_S = 1e-3
 
 @dataclass(frozen=True)
 class NodeTargets:
-    """Of the N nodes of all levels: `positive` [N] bool, `offsets` [N, 2] in units of 2^level seconds, `classes` [N, C] in {0, 1}."""
+    """Of the N nodes of all levels: `positive` [N] bool, `offsets` [N, 2] in units of 2^level seconds, `classes` [N,
+    C] in {0, 1}.
+    """
 
     positive: Tensor
     offsets: Tensor
@@ -24,17 +26,23 @@ class NodeTargets:
 
 
 def node_ranges(pyramid: Pyramid) -> list[tuple[float, float]]:
-    """For each level the largest distance to a boundary that it answers for, in seconds: [2^l, 2^(l+2)], open at both ends of the pyramid."""
+    """For each level the largest distance to a boundary that it answers for, in seconds: [2^l, 2^(l+2)], open at both
+    ends of the pyramid.
+    """
     last = len(pyramid) - 1
     return [
-        (0.0 if level.index == 0 else level.extent, LARGEST_S if index == last else 4 * level.extent) for index, level in enumerate(pyramid)
+        (0.0 if level.index == 0 else level.extent, LARGEST_S if index == last else 4 * level.extent)
+        for index, level in enumerate(pyramid)
     ]
 
 
-def assign_targets(pyramid: Pyramid, segments: Tensor, labels: Tensor, counts: Sequence[int], classes: int) -> NodeTargets:
+def assign_targets(
+    pyramid: Pyramid, segments: Tensor, labels: Tensor, counts: Sequence[int], classes: int
+) -> NodeTargets:
     """Targets of all nodes from the segments [S, 2] (seconds) and classes [S] of all videos, `counts` of them in each.
 
-    Of the segments that a node is eligible for the shortest is regressed; its classes are those of all eligible ones as short as that.
+    Of the segments that a node is eligible for the shortest is regressed; its classes are those of all eligible ones
+    as short as that.
     """
     pos = torch.cat([level.pos for level in pyramid])
     video = torch.cat([level.video for level in pyramid])
@@ -44,7 +52,11 @@ def assign_targets(pyramid: Pyramid, segments: Tensor, labels: Tensor, counts: S
     high = torch.cat([torch.full_like(level.pos, limit) for level, _, limit in parts])
     most = max(counts, default=0)
     if not most:
-        return NodeTargets(torch.zeros_like(video, dtype=torch.bool), torch.zeros(len(pos), 2, device=pos.device), pos.new_zeros(len(pos), classes))
+        return NodeTargets(
+            torch.zeros_like(video, dtype=torch.bool),
+            torch.zeros(len(pos), 2, device=pos.device),
+            pos.new_zeros(len(pos), classes),
+        )
     # one row of segments a video, padded with segments of length 0 that no node is inside of
     column = torch.cat([torch.arange(count) for count in counts]).to(pos.device)
     row = torch.cat([torch.full((count,), index) for index, count in enumerate(counts)]).to(pos.device)

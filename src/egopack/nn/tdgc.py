@@ -20,9 +20,11 @@ class TDGC(nn.Module):
     r"""Temporal distance-gated convolution (arXiv 2502.02487, section III-B).
 
     .. math::
-        out_i = \mathrm{mean}_j\, \mathrm{sign}(p_j - p_i)\, g(|p_j - p_i|) \odot \mathrm{LeakyReLU}_{0.2}(W_n x_j + b_n) + W_r x_i + b
+        out_i = \mathrm{mean}_j\, \mathrm{sign}(p_j - p_i)\, g(|p_j - p_i|) \odot \mathrm{LeakyReLU}_{0.2}(W_n x_j +
+        b_n) + W_r x_i + b
 
-    with :math:`g(d) = \tanh(W_2\, \mathrm{LeakyReLU}_{0.01}(W_1 d + b_1) + b_2)`. A node with no neighbour gets the root term alone.
+    with :math:`g(d) = \tanh(W_2\, \mathrm{LeakyReLU}_{0.01}(W_1 d + b_1) + b_2)`. A node with no neighbour gets the
+    root term alone.
 
     Args:
         size: width H of nodes, in and out.
@@ -67,7 +69,8 @@ class TDGC(nn.Module):
         return aggregated + self.root(x) + self.bias
 
     def extra_repr(self) -> str:
-        return f"{self.size}, aggr={self.aggr}, signed={self.signed}, gated={self.gated}, gate_activation={self.gate_activation}"
+        names = ("aggr", "signed", "gated", "gate_activation")
+        return ", ".join([str(self.size), *(f"{name}={getattr(self, name)}" for name in names)])
 
 
 def aggregate(message: Tensor, gates: Tensor | None, edges: Edges, *, signed: bool, mean: bool) -> Tensor:
@@ -100,7 +103,9 @@ class _Compiled(torch.autograd.Function):
     def forward(ctx: Any, message: Tensor, gates: Tensor | None, edges: Edges, signed: bool, mean: bool) -> Tensor:
         message, gates = message.detach().contiguous(), None if gates is None else gates.detach().contiguous()
         out = torch.empty_like(message)
-        egopack_native.aggregate(edges.row_start, edges.source, edges.sign, edges.distance_id, message, gates, out, signed, mean)
+        egopack_native.aggregate(
+            edges.row_start, edges.source, edges.sign, edges.distance_id, message, gates, out, signed, mean
+        )
         ctx.edges, ctx.signed, ctx.mean = edges, signed, mean
         ctx.save_for_backward(message, gates)
         return out
@@ -111,7 +116,16 @@ class _Compiled(torch.autograd.Function):
         edges, grad = ctx.edges, grads[0].contiguous()
         grad_message, grad_gates = torch.empty_like(message), None if gates is None else torch.empty_like(gates)
         egopack_native.aggregate_backward(
-            *(edges.row_start, edges.source, edges.sign, edges.distance_id),
-            *(grad, message, gates, grad_message, grad_gates, ctx.signed, ctx.mean),
+            edges.row_start,
+            edges.source,
+            edges.sign,
+            edges.distance_id,
+            grad,
+            message,
+            gates,
+            grad_message,
+            grad_gates,
+            ctx.signed,
+            ctx.mean,
         )
         return grad_message, grad_gates, None, None, None

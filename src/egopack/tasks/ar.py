@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -30,11 +30,12 @@ class ArParams(TaskParams):
 class ActionRecognition(Task):
     """Segment pooling, then a verb and a noun classifier.
 
-    One sample is one LTA clip with all its actions. Outputs: `verb_logits` [S, verbs], `noun_logits` [S, nouns] over S segments.
+    One sample is one LTA clip with all its actions. Outputs: `verb_logits` [S, verbs], `noun_logits` [S, nouns] over
+    S segments.
     """
 
     Params = ArParams
-    headline = {"verb_top1": "max", "noun_top1": "max"}
+    headline: ClassVar = {"verb_top1": "max", "noun_top1": "max"}
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
         super().__init__(hidden, params, labels, streams)
@@ -118,7 +119,9 @@ class ActionRecognition(Task):
         return scores
 
     @classmethod
-    def chance(cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator) -> pd.DataFrame:
+    def chance(
+        cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator
+    ) -> pd.DataFrame:
         count = sum(len(sample.targets["verbs"]) for sample in samples)
         ranked = {}
         for part in ("verb", "noun"):
@@ -149,7 +152,9 @@ def ranked_table(samples: Sequence[Sample], verb: np.ndarray, noun: np.ndarray) 
 
 
 def accuracies(ranked: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Top-1, top-5 and class-mean accuracy in percent of classes ranked [S, TOP] against labels [S]; unlabelled segments take no part."""
+    """Top-1, top-5 and class-mean accuracy in percent of classes ranked [S, TOP] against labels [S]; unlabelled
+    segments take no part.
+    """
     labelled = truth != IGNORED_LABEL
     ranked, truth = ranked[labelled], truth[labelled]
     correct = ranked == truth[:, None]

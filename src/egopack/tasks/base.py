@@ -35,7 +35,9 @@ Labels = dict[str, tuple[str, ...]]  # name of a label set -> its classes, in or
 
 @dataclass(frozen=True)
 class SampleSource:
-    """What samples are made of: annotations, the rows that each video has, the grid of rows, and where skipped items are counted."""
+    """What samples are made of: annotations, the rows that each video has, the grid of rows, and where skipped items
+    are counted.
+    """
 
     annotations: Annotations
     rows: Mapping[str, int]
@@ -53,7 +55,8 @@ class SampleSource:
 class Task(nn.Module, ABC):
     """A task: its samples, its head on the shared pyramid, its loss, its predictions and their scores.
 
-    Class attributes: `Params` and `Decode` check the task's block of params.yaml; `headline` maps the metrics that a comparison shows
+    Class attributes: `Params` and `Decode` check the task's block of params.yaml; `headline` maps the metrics that a
+    comparison shows
     to the direction that is better ("max" or "min").
     """
 
@@ -62,13 +65,15 @@ class Task(nn.Module, ABC):
     headline: ClassVar[dict[str, str]]
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
-        """`hidden` is the backbone's width H, `labels` the number of classes of each label set, `streams` the support tasks."""
+        """`hidden` is the backbone's width H, `labels` the number of classes of each label set, `streams` the support
+        tasks.
+        """
         super().__init__()
         self.params, self.model = params, params.model
         self.neck = Neck(hidden, params.model.features, params.model.dropout)
         self.support = tuple(streams)
 
-    # data ------------------------------------------------------------------------------------------------------------------------
+    # --- data
     @classmethod
     @abstractmethod
     def labels(cls, annotations: Annotations) -> Labels:
@@ -84,7 +89,7 @@ class Task(nn.Module, ABC):
         """The sample as training sees it this time; tasks that augment override this."""
         return sample
 
-    # model -----------------------------------------------------------------------------------------------------------------------
+    # --- model
     @abstractmethod
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
         """Features of each level [N_l, F] -> this task's granularity [M, F]."""
@@ -97,7 +102,7 @@ class Task(nn.Module, ABC):
     def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The terms whose sum is minimised, by name; each a scalar."""
 
-    # predictions -----------------------------------------------------------------------------------------------------------------
+    # --- predictions
     @abstractmethod
     def decode(
         self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
@@ -111,7 +116,9 @@ class Task(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def chance(cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator) -> pd.DataFrame:
+    def chance(
+        cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator
+    ) -> pd.DataFrame:
         """Predictions that know the labels' frequencies in `train` and nothing of the features of `samples`."""
 
     @classmethod
@@ -124,7 +131,7 @@ def fuse(features: Tensor, streams: Streams | None, scale: float = 1.0) -> Tenso
     """features + scale * mean of the streams; all [M, F]."""
     if not streams:
         return features
-    return features + scale * sum(streams.values()) / len(streams)  # type: ignore[return-value]
+    return features + scale * sum(streams.values()) / len(streams)
 
 
 def mean_logits(main: Tensor, streams: Streams | None, heads: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
@@ -140,12 +147,18 @@ def load_task(name: str) -> type[Task]:
     Raises:
         UserError: there is no such file, or it defines no task.
     """
-    known = sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name != "base")
+    known = sorted(
+        module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name != "base"
+    )
     if name not in known:
-        raise UserError(f"params.yaml: tasks.{name}: there is no src/egopack/tasks/{name}.py (there are {', '.join(known)})")
+        raise UserError(
+            f"params.yaml: tasks.{name}: there is no src/egopack/tasks/{name}.py (there are {', '.join(known)})"
+        )
     module = importlib.import_module(f"egopack.tasks.{name}")
     classes = [
-        value for value in vars(module).values() if isinstance(value, type) and issubclass(value, Task) and value.__module__ == module.__name__
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Task) and value.__module__ == module.__name__
     ]
     if len(classes) != 1:
         raise UserError(f"src/egopack/tasks/{name}.py: expected one subclass of Task, found {len(classes)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -36,7 +36,9 @@ class LtaSamples(Strict):
 
 
 class LtaModel(ModelParams):
-    """`radius`: how far apart in the sequence two future actions may be to exchange messages; `prior` starts the classifiers' bias."""
+    """`radius`: how far apart in the sequence two future actions may be to exchange messages; `prior` starts the
+    classifiers' bias.
+    """
 
     radius: Positive = 2.5
     gate_size: Count = 256
@@ -55,14 +57,15 @@ class LtaParams(TaskParams):
 
 
 class LongTermAnticipation(Task):
-    """Maximum over the observed nodes, copied to Z nodes that exchange messages, then verb and noun classifiers per node.
+    """Maximum over the observed nodes, copied to Z nodes that exchange messages, then verb and noun classifiers per
+    node.
 
     Outputs: `verb_logits` [B * Z, verbs], `noun_logits` [B * Z, nouns].
     """
 
     Params = LtaParams
     Decode = LtaDecode
-    headline = {"verb_ed": "min", "noun_ed": "min"}
+    headline: ClassVar = {"verb_ed": "min", "noun_ed": "min"}
     params: LtaParams
     model: LtaModel
 
@@ -73,6 +76,11 @@ class LongTermAnticipation(Task):
         common = {"hidden": self.model.classifier_hidden, "dropout": self.model.dropout, "prior": self.model.prior}
         self.verb = Classifier(size, labels["verbs"], **common)  # type: ignore[arg-type]
         self.noun = Classifier(size, labels["nouns"], **common)  # type: ignore[arg-type]
+
+    def convolutions(self) -> list[nn.Module]:
+        convolutions = self.head["conv"]
+        assert isinstance(convolutions, nn.ModuleList)
+        return list(convolutions)
 
     @classmethod
     def labels(cls, annotations: Annotations) -> Labels:
@@ -89,7 +97,10 @@ class LongTermAnticipation(Task):
             actions = sorted(unordered, key=lambda action: action.action_idx)
             available = source.rows[actions[0].video_uid]
             for first in range(len(actions) - OBSERVED - horizon):
-                observed, future = actions[first : first + OBSERVED], actions[first + OBSERVED : first + OBSERVED + horizon]
+                observed, future = (
+                    actions[first : first + OBSERVED],
+                    actions[first + OBSERVED : first + OBSERVED + horizon],
+                )
                 key = f"{clip_uid}#{observed[-1].action_idx}"
                 rows = source.grid.rows(observed[0].start, observed[-1].end, available)
                 if not len(rows):
@@ -111,7 +122,7 @@ class LongTermAnticipation(Task):
         video = fuse(self.align([self.neck(levels[0])], batch), streams)
         nodes = video.repeat_interleave(horizon, dim=0)
         edges = anticipation_edges(len(video), horizon, self.model.radius, nodes.device)
-        for conv in self.head["conv"]:  # type: ignore[union-attr]
+        for conv in self.convolutions():
             nodes = torch.relu(conv(nodes, edges))
         return {"features": nodes, "verb_logits": self.verb(nodes), "noun_logits": self.noun(nodes)}
 
@@ -123,7 +134,9 @@ class LongTermAnticipation(Task):
     ) -> pd.DataFrame:
         shape = (len(samples), self.params.samples.horizon, -1)
         drawn = {
-            part: sample_classes(torch.softmax(outputs[f"{part}_logits"].double(), -1).cpu().numpy(), decode.candidates, generator)
+            part: sample_classes(
+                torch.softmax(outputs[f"{part}_logits"].double(), -1).cpu().numpy(), decode.candidates, generator
+            )
             for part in PARTS
         }
         return sequence_table(samples, *(drawn[part].reshape(shape) for part in PARTS))
@@ -133,28 +146,33 @@ class LongTermAnticipation(Task):
         scores = {}
         for part in PARTS:
             truth = np.stack([sample.targets[f"{part}s"] for sample in samples])  # (n, Z)
-            drawn = np.stack([np.stack(list(rows)) for rows in predictions[part]])  # (n, Z, K)
+            drawn = np.array([np.stack(list(rows)) for rows in predictions[part].to_list()])  # (n, Z, K)
             at_horizon = edit_distance_at(drawn, truth)
             scores[f"{part}_ed"] = float(at_horizon[-1])
             scores[f"{part}_aued"] = area_under_edit_distance(at_horizon)
         return scores
 
     @classmethod
-    def chance(cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator) -> pd.DataFrame:
+    def chance(
+        cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator
+    ) -> pd.DataFrame:
         steps, candidates = len(samples[0].targets["verbs"]), LtaDecode().candidates
         drawn = []
         for part in PARTS:
             seen = np.concatenate([sample.targets[f"{part}s"] for sample in train])
             frequency = np.bincount(seen[seen >= 0], minlength=len(labels[f"{part}s"])).astype(np.float64)
-            drawn.append(generator.choice(len(frequency), size=(len(samples), steps, candidates), p=frequency / frequency.sum()))
+            drawn.append(
+                generator.choice(len(frequency), size=(len(samples), steps, candidates), p=frequency / frequency.sum())
+            )
         return sequence_table(samples, *drawn)
 
     @classmethod
     def submission(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> Any:
         entries = {}
-        for row in predictions.itertuples(index=False):
-            clip_uid, action_idx = str(row.key).rsplit("#", 1)
-            entries[f"{clip_uid}_{action_idx}"] = tuple(np.stack(list(part)).T.tolist() for part in (row.verb, row.noun))
+        for row in predictions.to_dict("records"):
+            clip_uid, action_idx = row["key"].rsplit("#", 1)
+            verb, noun = (np.stack(list(row[part])).T.tolist() for part in PARTS)
+            entries[f"{clip_uid}_{action_idx}"] = (verb, noun)
         return lta_submission(entries)
 
 
@@ -166,7 +184,9 @@ def anticipation_edges(videos: int, horizon: int, radius: float, device: torch.d
 
 
 def sample_classes(probability: np.ndarray, candidates: int, generator: np.random.Generator) -> np.ndarray:
-    """K independent draws from each row of probabilities [M, C] -> classes [M, K], by inversion of the cumulative sum."""
+    """K independent draws from each row of probabilities [M, C] -> classes [M, K], by inversion of the cumulative
+    sum.
+    """
     cumulative = np.cumsum(probability, axis=1)
     draws = generator.random((len(probability), candidates)) * cumulative[:, -1:]
     return np.stack([(cumulative < draws[:, k : k + 1]).sum(axis=1) for k in range(candidates)], axis=1)
@@ -180,7 +200,7 @@ def sequence_table(samples: Sequence[Sample], verb: np.ndarray, noun: np.ndarray
 
 
 def edit_distance_at(predictions: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Levenshtein distance of the first z steps, divided by z, best of the K candidates, mean over samples, at z = 1 ... Z.
+    """Levenshtein distance of the first z steps over z, at z = 1 ... Z: best of K candidates, mean over samples.
 
     Shapes: predictions [n, Z, K], labels [n, Z] -> [Z].
     """
@@ -192,7 +212,9 @@ def best_edit_distance(predictions: np.ndarray, labels: np.ndarray, horizons: Se
     from rapidfuzz.distance import Levenshtein
 
     out = np.empty((len(labels), len(horizons)))
-    for row, (candidates, truth) in enumerate(zip(predictions.transpose(0, 2, 1).tolist(), labels.tolist(), strict=True)):
+    for row, (candidates, truth) in enumerate(
+        zip(predictions.transpose(0, 2, 1).tolist(), labels.tolist(), strict=True)
+    ):
         for column, z in enumerate(horizons):
             out[row, column] = min(Levenshtein.distance(candidate[:z], truth[:z]) for candidate in candidates) / z
     return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from egopack.data.batch import Batch
 from egopack.data.samples import Sample
-from egopack.detection.average_precision import GroundTruth, Predictions, average_precision, recall_class_mean, recall_pooled
+from egopack.detection.average_precision import (
+    GroundTruth,
+    Predictions,
+    average_precision,
+    recall_class_mean,
+    recall_pooled,
+)
 from egopack.detection.nms import suppress
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.records import MomentsClip
@@ -32,7 +38,9 @@ RECALL_AT = (1, 5)
 
 
 class MqModel(ModelParams):
-    """`prior` starts the classifier's bias; `normaliser` and `momentum` are those of the running number of positives."""
+    """`prior` starts the classifier's bias; `normaliser` and `momentum` are those of the running number of
+    positives.
+    """
 
     prior: float = Field(0.01, gt=0, lt=1)
     normaliser: Positive = 100.0
@@ -62,12 +70,13 @@ class MqParams(TaskParams):
 class MomentQueries(Task):
     """Classes and segment boundaries at every node of every level.
 
-    Outputs over the N nodes of all levels: `class_logits` [N, classes], `offsets` [N, 2] (to the left and right, in units of 2^level seconds).
+    Outputs over the N nodes of all levels: `class_logits` [N, classes], `offsets` [N, 2] (to the left and right, in
+    units of 2^level seconds).
     """
 
     Params = MqParams
     Decode = MqDecode
-    headline = {"map": "max"}
+    headline: ClassVar = {"map": "max"}
     params: MqParams
     model: MqModel
     normaliser: Tensor
@@ -76,8 +85,13 @@ class MomentQueries(Task):
         super().__init__(hidden, params, labels, streams)
         size, model = self.model.features, self.model
         if streams and size != hidden:
-            raise ValueError(f"tasks.mq.model.features {size}: must be the backbone's width {hidden}, since streams pass MQ's own neck")
-        self.classifier = Classifier(2 * size, labels["moments"], hidden=model.classifier_hidden, dropout=model.dropout, prior=model.prior)
+            raise ValueError(
+                f"tasks.mq.model.features {size}: must be the backbone's width {hidden}, "
+                "since streams pass MQ's own neck"
+            )
+        self.classifier = Classifier(
+            2 * size, labels["moments"], hidden=model.classifier_hidden, dropout=model.dropout, prior=model.prior
+        )
         self.regressor = nn.ModuleDict({"0": NormedLinear(size, size, bias=False), "out": nn.Linear(size, 2)})
         self.scales = nn.Parameter(torch.ones(params.levels))
         self.register_buffer("normaliser", torch.tensor(float(model.normaliser)))
@@ -123,7 +137,9 @@ class MomentQueries(Task):
     def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         logits, offsets = outputs["class_logits"].float(), outputs["offsets"].float()
         truth = batch.targets
-        target = assign_targets(batch.pyramid, truth["segments"], truth["classes"], batch.counts["classes"], logits.shape[1])
+        target = assign_targets(
+            batch.pyramid, truth["segments"], truth["classes"], batch.counts["classes"], logits.shape[1]
+        )
         positives = target.positive.sum().clamp(min=1).to(self.normaliser.dtype)
         if self.training:
             self.normaliser.mul_(self.model.momentum).add_(positives, alpha=1 - self.model.momentum)
@@ -150,7 +166,12 @@ class MomentQueries(Task):
                 nodes.append((probability[start + own], offsets[start + own], pos[own], extent))
                 start += len(pos)
             found = decode_segments(nodes, float(sample.targets["duration"][0]), decode)
-            columns = {"label": found[2].numpy(), "score": found[1].numpy(), "start": found[0][:, 0].numpy(), "end": found[0][:, 1].numpy()}
+            columns = {
+                "label": found[2].numpy(),
+                "score": found[1].numpy(),
+                "start": found[0][:, 0].numpy(),
+                "end": found[0][:, 1].numpy(),
+            }
             tables.append(pd.DataFrame({"key": sample.key} | columns))
         return pd.concat(tables, ignore_index=True)
 
@@ -163,17 +184,26 @@ class MomentQueries(Task):
         official = recall_pooled(truth, detected, RECALL_TIOU, RECALL_AT)
         published = recall_class_mean(truth, detected, TIOU, RECALL_AT)
         for row, tiou in enumerate(RECALL_TIOU):
-            scores |= {f"recall_{k}x_at_{tiou:g}": 100 * float(official[row, column]) for column, k in enumerate(RECALL_AT)}
+            scores |= {
+                f"recall_{k}x_at_{tiou:g}": 100 * float(official[row, column]) for column, k in enumerate(RECALL_AT)
+            }
         for row, tiou in enumerate(TIOU):
-            scores |= {f"recall_class_mean_{k}x_at_{tiou:g}": 100 * float(published[row, column]) for column, k in enumerate(RECALL_AT)}
+            scores |= {
+                f"recall_class_mean_{k}x_at_{tiou:g}": 100 * float(published[row, column])
+                for column, k in enumerate(RECALL_AT)
+            }
         return scores
 
     @classmethod
-    def chance(cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator) -> pd.DataFrame:
+    def chance(
+        cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator
+    ) -> pd.DataFrame:
         import pandas as pd
 
         lengths = np.concatenate([np.diff(sample.targets["segments"], axis=1)[:, 0] for sample in train])
-        frequency = np.bincount(np.concatenate([sample.targets["classes"] for sample in train]), minlength=len(labels["moments"]))
+        frequency = np.bincount(
+            np.concatenate([sample.targets["classes"] for sample in train]), minlength=len(labels["moments"])
+        )
         count = 200
         tables = []
         for sample in samples:
@@ -189,9 +219,10 @@ class MomentQueries(Task):
     def submission(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> Any:
         offset = {sample.key: float(sample.targets["offset"][0]) for sample in samples}
         found: dict[str, list[tuple[str, float, tuple[float, float]]]] = {sample.key: [] for sample in samples}
-        for row in predictions.itertuples(index=False):
-            start, end = (max(float(second) - offset[row.key], 0.0) for second in (row.start, row.end))
-            found[row.key].append((labels["moments"][row.label], float(row.score), (start, end)))
+        for row in predictions.to_dict("records"):
+            start, end = (max(row[edge] - offset[row["key"]], 0.0) for edge in ("start", "end"))
+            if end > start:
+                found[row["key"]].append((labels["moments"][row["label"]], row["score"], (start, end)))
         return mq_submission(found)
 
 
@@ -211,7 +242,8 @@ def primary_segments(clip: MomentsClip, ids: Mapping[str, int], source: SampleSo
 def decode_segments(
     nodes: Sequence[tuple[Tensor, Tensor, Tensor, float]], duration: float, params: MqDecode
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Segments of one video from its nodes, level by level: probabilities [n, C], offsets [n, 2], positions [n], extent.
+    """Segments of one video from its nodes, level by level: probabilities [n, C], offsets [n, 2], positions [n],
+    extent.
 
     Returns segments [M, 2] in seconds, scores [M] and labels [M], best first.
     """
@@ -255,7 +287,7 @@ def as_detected(predictions: pd.DataFrame, samples: Sequence[Sample]) -> Predict
     """The table of predictions as columns of arrays."""
     index = {sample.key: position for position, sample in enumerate(samples)}
     return Predictions(
-        video=predictions["key"].map(index).to_numpy(np.int64),
+        video=np.array([index[key] for key in predictions["key"]], dtype=np.int64),
         segments=predictions[["start", "end"]].to_numpy(np.float64),
         labels=predictions["label"].to_numpy(np.int64),
         scores=predictions["score"].to_numpy(np.float64),

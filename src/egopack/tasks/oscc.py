@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -29,10 +29,12 @@ class OsccParams(TaskParams):
 
 
 class ObjectStateChange(Task):
-    """Segment pooling, then a two-way classifier. One sample is all windows of a `clip_id`. Outputs: `logits` [W, 2] over W windows."""
+    """Segment pooling, then a two-way classifier. One sample is all windows of a `clip_id`. Outputs: `logits` [W, 2]
+    over W windows.
+    """
 
     Params = OsccParams
-    headline = {"accuracy": "max"}
+    headline: ClassVar = {"accuracy": "max"}
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
         super().__init__(hidden, params, labels, streams)
@@ -41,7 +43,9 @@ class ObjectStateChange(Task):
         extra = streams if self.model.fusion == "logits" else ()
         self.stream = nn.ModuleDict(
             {
-                name: nn.ModuleDict({"classifier": Classifier(size, len(CLASSES), hidden=inner, dropout=dropout, last_bias=False)})
+                name: nn.ModuleDict(
+                    {"classifier": Classifier(size, len(CLASSES), hidden=inner, dropout=dropout, last_bias=False)}
+                )
                 for name in extra
             }
         )
@@ -109,14 +113,18 @@ class ObjectStateChange(Task):
         return {"accuracy": 100 * float((predicted == truth[labelled]).mean())}
 
     @classmethod
-    def chance(cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator) -> pd.DataFrame:
+    def chance(
+        cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator
+    ) -> pd.DataFrame:
         seen = np.concatenate([sample.targets["changes"] for sample in train])
         count = sum(len(sample.targets["changes"]) for sample in samples)
         return window_table(samples, np.full(count, (seen[seen >= 0] == 1).mean(), dtype=np.float32))
 
     @classmethod
     def submission(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> Any:
-        return oscc_submission(list(zip(predictions["unique_id"], (predictions["probability"] > 0.5).to_list(), strict=True)))
+        return oscc_submission(
+            list(zip(predictions["unique_id"], (predictions["probability"] > 0.5).to_list(), strict=True))
+        )
 
 
 def text_rows(texts: Sequence[str], size: int) -> np.ndarray:
@@ -132,7 +140,9 @@ def window_table(samples: Sequence[Sample], probability: np.ndarray) -> pd.DataF
     return pd.DataFrame(
         {
             "key": np.repeat([sample.key for sample in samples], counts),
-            "unique_id": [row.tobytes().rstrip(b"\0").decode() for sample in samples for row in sample.targets["unique_ids"]],
+            "unique_id": [
+                row.tobytes().rstrip(b"\0").decode() for sample in samples for row in sample.targets["unique_ids"]
+            ],
             "probability": probability,
         }
     )

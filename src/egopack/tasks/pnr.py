@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.records import Window
 from egopack.ego4d.submissions import pnr_submission
 from egopack.nn.convolutions import position_encoding
-from egopack.params import NoParams, Positive, Strict, TaskParams
+from egopack.params import Positive, Strict, TaskParams
 from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse, mean_logits
 
 if TYPE_CHECKING:
@@ -46,13 +46,15 @@ class PointOfNoReturn(Task):
     """
 
     Params = PnrParams
-    headline = {"error_s": "min"}
+    headline: ClassVar = {"error_s": "min"}
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
         super().__init__(hidden, params, labels, streams)
         self.classifier = nn.Linear(self.model.features, 1)
         extra = streams if self.model.fusion == "logits" else ()
-        self.stream = nn.ModuleDict({name: nn.ModuleDict({"classifier": nn.Linear(self.model.features, 1)}) for name in extra})
+        self.stream = nn.ModuleDict(
+            {name: nn.ModuleDict({"classifier": nn.Linear(self.model.features, 1)}) for name in extra}
+        )
 
     @classmethod
     def labels(cls, annotations: Annotations) -> Labels:
@@ -80,7 +82,11 @@ class PointOfNoReturn(Task):
     @classmethod
     def draw(cls, sample: Sample, params: TaskParams, generator: np.random.Generator) -> Sample:
         crop: PnrSamples = params.samples
-        (start, end), pnr, fps = sample.targets["window"], int(sample.targets["pnr"][0]), float(sample.targets["fps"][0])
+        (start, end), pnr, fps = (
+            sample.targets["window"],
+            int(sample.targets["pnr"][0]),
+            float(sample.targets["fps"][0]),
+        )
         length = generator.uniform(crop.shortest_s, crop.longest_s)
         first = start / fps + generator.uniform(0, crop.longest_s - length)
         new_start, new_end = int(first * fps), int(min(first + length, end / fps) * fps)
@@ -122,7 +128,9 @@ class PointOfNoReturn(Task):
         return {"error_s": float(official.mean()), "error_published_s": float(published.mean())}
 
     @classmethod
-    def chance(cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator) -> pd.DataFrame:
+    def chance(
+        cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator
+    ) -> pd.DataFrame:
         logits = np.zeros((len(samples), FRAMES), dtype=np.float32)
         logits[:, FRAMES // 2] = 1.0  # the centre key frame
         return frame_table(samples, logits)
@@ -174,7 +182,9 @@ def keyframe_index(logits: np.ndarray) -> np.ndarray:
 
 
 def frame_table(samples: Sequence[Sample], logits: np.ndarray) -> pd.DataFrame:
-    """One row a window: `key`, `frame` (official: frames from the window's start, not rounded), `candidate` (published: a video frame)."""
+    """One row a window: `key`, `frame` (official: frames from the window's start, not rounded), `candidate`
+    (published: a video frame).
+    """
     import pandas as pd
 
     window = np.stack([sample.targets["window"] for sample in samples])

@@ -28,7 +28,8 @@ def load_checkpoint(folder: Path | str) -> Network:
     """The network of a checkpoint, on the CPU, in evaluation mode.
 
     Raises:
-        UserError: a file is missing or damaged, or weights and specification differ; the message names the first differences.
+        UserError: a file is missing or damaged, or weights and specification differ; the message names the first
+        differences.
     """
     folder = Path(folder)
     try:
@@ -41,7 +42,9 @@ def load_checkpoint(folder: Path | str) -> Network:
     found = {name: tuple(value.shape) for name, value in weights.items()}
     if wanted != found:
         names = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-        first = "; ".join(f"{name}: expected {wanted.get(name, 'nothing')}, found {found.get(name, 'nothing')}" for name in names[:5])
+        first = "; ".join(
+            f"{name}: expected {wanted.get(name, 'nothing')}, found {found.get(name, 'nothing')}" for name in names[:5]
+        )
         raise UserError(f"{folder / WEIGHTS}: {len(names)} of {len(wanted)} weights differ from {SPEC}: {first}")
     network.load_state_dict(weights)
     return network.eval()

@@ -17,7 +17,9 @@ from egopack.training.optimiser import learning_rate, make_optimiser
 
 @dataclass(frozen=True)
 class StepReport:
-    """Loss terms of each task and the gradient norm before clipping; tensors, so that a step never waits for the device."""
+    """Loss terms of each task and the gradient norm before clipping; tensors, so that a step never waits for the
+    device.
+    """
 
     losses: dict[str, dict[str, Tensor]]
     grad_norm: Tensor
@@ -33,7 +35,9 @@ class EpochReport:
     losses: dict[str, float]
 
 
-def step(network: Network, optimiser: torch.optim.Optimizer, batches: Mapping[str, Batch], grad_clip_norm: float) -> StepReport:
+def step(
+    network: Network, optimiser: torch.optim.Optimizer, batches: Mapping[str, Batch], grad_clip_norm: float
+) -> StepReport:
     """One update from one batch of every task."""
     optimiser.zero_grad(set_to_none=True)
     losses = {}
@@ -77,5 +81,8 @@ def train(
 def summarise(epoch: int, lr: float, reports: list[StepReport]) -> EpochReport:
     """Means of an epoch's steps."""
     names = [(task, term) for task, terms in reports[0].losses.items() for term in terms]
-    losses = {f"{task}/{term}": torch.stack([report.losses[task][term] for report in reports]).mean().item() for task, term in names}
+    losses = {
+        f"{task}/{term}": torch.stack([report.losses[task][term] for report in reports]).mean().item()
+        for task, term in names
+    }
     return EpochReport(epoch, lr, torch.stack([report.grad_norm for report in reports]).mean().item(), losses)

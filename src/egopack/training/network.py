@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from egopack.data.batch import Batch
@@ -38,7 +39,7 @@ class NetworkSpec(Strict):
     levels: Count
     backbone: BackboneParams
     tasks: dict[str, TaskSpec]
-    support: dict[str, NeckSpec] = {}
+    support: dict[str, NeckSpec] = Field(default_factory=dict)
     interaction: InteractionParams | None = None
 
 
@@ -74,10 +75,12 @@ class Network(nn.Module):
         """Outputs of the task `name` on a batch of its samples."""
         task = self.head(name)
         levels = self.backbone(batch.x, batch.pyramid)
-        return task(levels, batch, self.streams(levels, task, batch) if len(self.support) else None)  # type: ignore[no-any-return]
+        return task(levels, batch, self.streams(levels, task, batch) if len(self.support) else None)
 
     def streams(self, levels: Sequence[Tensor], task: Task, batch: Batch) -> dict[str, Tensor]:
-        """What each support task makes of the backbone's features, which receive no gradient from here (section 5, step 2)."""
+        """What each support task makes of the backbone's features, which receive no gradient from here (section 5,
+        step 2).
+        """
         detached = [level.detach() for level in levels]
         out = {}
         for name, support in self.support.items():
@@ -92,7 +95,9 @@ def start_from_pack(network: Network, pack: Network, prototypes: Mapping[str, Te
     A pack has at least as many levels as the novel task reads; those that it does not read are left out.
     """
     wanted = network.backbone.state_dict()
-    network.backbone.load_state_dict({name: value for name, value in pack.backbone.state_dict().items() if name in wanted})
+    network.backbone.load_state_dict(
+        {name: value for name, value in pack.backbone.state_dict().items() if name in wanted}
+    )
     for name, support in network.support.items():
         support["neck"].load_state_dict(pack.head(name).neck.state_dict())  # type: ignore[index]
         interaction = network.egopack[name]

@@ -24,14 +24,19 @@ def learning_rate(step: int, *, total: int, warmup: int, lr: float, lr_min: floa
 def decayed_names(network: nn.Module) -> set[str]:
     """Names of the parameters that decay: those of two or more dimensions, and the output bias of every TDGC."""
     names = {name for name, parameter in network.named_parameters() if parameter.ndim >= 2}
-    return names | {f"{prefix}.bias".lstrip(".") for prefix, module in network.named_modules() if isinstance(module, TDGC)}
+    return names | {
+        f"{prefix}.bias".lstrip(".") for prefix, module in network.named_modules() if isinstance(module, TDGC)
+    }
 
 
 def make_optimiser(network: nn.Module, params: OptimiserParams) -> torch.optim.Adam:
     """Adam over all parameters, with weight decay on some (`decayed_names`)."""
     decayed = decayed_names(network)
     groups: list[dict[str, object]] = [
-        {"params": [p for name, p in network.named_parameters() if (name in decayed) == decay], "weight_decay": params.weight_decay * decay}
+        {
+            "params": [p for name, p in network.named_parameters() if (name in decayed) == decay],
+            "weight_decay": params.weight_decay * decay,
+        }
         for decay in (True, False)
     ]
     return torch.optim.Adam(groups, lr=params.lr, foreach=True)

@@ -20,7 +20,9 @@ from egopack.training.network import Network
 
 @dataclass(frozen=True)
 class Prototypes:
-    """`rows` of each support task [P, F]; row i is the mean over the segments of verb `verb`[i] and noun `noun`[i], verb-major."""
+    """`rows` of each support task [P, F]; row i is the mean over the segments of verb `verb`[i] and noun `noun`[i],
+    verb-major.
+    """
 
     rows: dict[str, Tensor]
     verb: Tensor
@@ -39,7 +41,8 @@ def build_prototypes(
 ) -> Prototypes:
     """Average each support task's neck on the level-0 nodes over every AR segment of the loader, by (verb, noun) pair.
 
-    The network is used in evaluation mode. Segments without a verb or a noun label take no part, pairs without a segment have no row.
+    The network is used in evaluation mode. Segments without a verb or a noun label take no part, pairs without a
+    segment have no row.
     """
     network.to(device).eval()
     sums = {name: torch.zeros(0) for name in network.task}
@@ -53,7 +56,9 @@ def build_prototypes(
         pair = verb.clamp(min=0) * nouns + noun.clamp(min=0)
         counts.index_add_(0, pair, labelled)
         for name in network.task:
-            pooled = segment_mean(network.head(name).neck(nodes), batch.segment_nodes.index, batch.segment_nodes.offsets).double()
+            pooled = segment_mean(
+                network.head(name).neck(nodes), batch.segment_nodes.index, batch.segment_nodes.offsets
+            ).double()
             if not len(sums[name]):
                 sums[name] = torch.zeros(verbs * nouns, pooled.shape[1], dtype=torch.float64, device=device)
             sums[name].index_add_(0, pair, pooled * labelled[:, None])
@@ -65,7 +70,10 @@ def build_prototypes(
 
 def save_prototypes(path: Path | str, prototypes: Prototypes) -> None:
     """Write prototypes as safetensors: `rows.<task>`, `verb`, `noun`."""
-    tensors = {f"rows.{name}": rows for name, rows in prototypes.rows.items()} | {"verb": prototypes.verb, "noun": prototypes.noun}
+    tensors = {f"rows.{name}": rows for name, rows in prototypes.rows.items()} | {
+        "verb": prototypes.verb,
+        "noun": prototypes.noun,
+    }
     with atomic_path(path) as temporary:
         save_file(tensors, temporary)
 

@@ -1,0 +1,241 @@
+"""TDGC against a message-passing class of PyG, in both of its forms."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn import functional as F
+from torch_geometric.nn import MessagePassing
+
+from egopack.data.pyramid import Edges, radius_edges
+from egopack.nn import tdgc
+from egopack.nn.tdgc import MOST_DISTANCES, TDGC, aggregate, aggregate_by_edge
+from tests import small
+
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"aggr": "sum"},
+    {"signed": False},
+    {"gated": False},
+    {"gated": False, "signed": False, "aggr": "sum"},
+    {"gate_activation": "sigmoid"},
+    {"gate_activation": "relu", "aggr": "sum"},
+]
+
+
+class Plain(MessagePassing):
+    """The formula of the class, message by message, with the weights of a TDGC."""
+
+    def __init__(self, conv: TDGC) -> None:
+        super().__init__(aggr=conv.aggr)
+        self.conv = conv
+
+    def forward(self, x: Tensor, pos: Tensor, edge_index: Tensor) -> Tensor:
+        received = self.propagate(edge_index, x=x, pos=pos[:, None])
+        return received + F.linear(x, self.conv.root.weight) + self.conv.bias
+
+    def message(self, x_j: Tensor, pos_i: Tensor, pos_j: Tensor) -> Tensor:
+        out = F.leaky_relu(F.linear(x_j, self.conv.neighbour.weight, self.conv.neighbour.bias), 0.2)
+        if self.conv.signed:
+            out = out * torch.sign(pos_j - pos_i)
+        if self.conv.gated:
+            first, second = self.conv.gate
+            hidden = F.leaky_relu(torch.abs(pos_j - pos_i) @ first.weight.T + first.bias, 0.01)
+            out = out * getattr(torch, self.conv.gate_activation)(hidden @ second.weight.T + second.bias)
+        return out
+
+
+@dataclass(frozen=True)
+class Graph:
+    x: Tensor
+    pos: Tensor
+    lengths: list[int]
+    radius: float
+
+    @property
+    def edges(self) -> Edges:
+        return radius_edges(self.pos.numpy(), self.lengths, self.radius)
+
+    @property
+    def edge_index(self) -> Tensor:
+        video = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        n = len(self.pos)
+        near = [(j, i) for j in range(n) for i in range(n) if abs(float(self.pos[i] - self.pos[j])) <= self.radius]
+        return torch.tensor([(j, i) for j, i in near if i != j and video[i] == video[j]]).reshape(-1, 2).T
+
+
+def graph_of(lengths: list[int], *, size: int = 8, radius: float = 2.0, seed: int = 0, ties: bool = True) -> Graph:
+    generator = np.random.default_rng(seed)
+    parts = [np.sort(generator.integers(0, 4 * n, n) / 4 if ties else generator.uniform(0, n, n)) for n in lengths]
+    x = torch.from_numpy(generator.standard_normal((sum(lengths), size), dtype=np.float32))
+    return Graph(x, torch.from_numpy(np.concatenate(parts).astype(np.float32)), lengths, radius)
+
+
+def conv_of(size: int = 8, **options: Any) -> TDGC:
+    conv = TDGC(size, gate_size=5, **options)
+    small.randomise(conv)
+    return conv
+
+
+def outputs_and_gradients(conv: TDGC, run: Any, x: Tensor) -> list[Tensor]:
+    """The output and the gradients of x and of every parameter, of a loss that weights all outputs differently."""
+    leaf = x.clone().requires_grad_()
+    out = run(leaf)
+    weight = torch.linspace(-1, 1, out.numel()).reshape(out.shape)
+    gradients = torch.autograd.grad((out * weight).sum(), [leaf, *conv.parameters()], allow_unused=True)
+    return [out.detach(), *(torch.zeros(()) if gradient is None else gradient for gradient in gradients)]
+
+
+@pytest.fixture(params=["compiled", "by_edge"])
+def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    if request.param == "by_edge":
+        monkeypatch.setattr(tdgc, "aggregate", aggregate_by_edge)
+    else:  # the compiled form must be the one that runs
+        monkeypatch.setattr(tdgc, "aggregate_by_edge", None)
+    return request.param
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_equals_message_passing_with_gradients(options: dict[str, Any], path: str) -> None:
+    graph, conv = graph_of([9, 1, 6, 3]), conv_of(**options)
+    plain, edges = Plain(conv), graph.edges
+    ours = outputs_and_gradients(conv, lambda x: conv(x, edges), graph.x)
+    theirs = outputs_and_gradients(conv, lambda x: plain(x, graph.pos, graph.edge_index), graph.x)
+    for got, want in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(got, want, atol=2e-5, rtol=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=4),
+    radius=st.sampled_from([0.2, 1.0, 2.0, 5.0]),
+    size=st.sampled_from([1, 3, 16]),
+    seed=st.integers(0, 99),
+    signed=st.booleans(),
+    mean=st.booleans(),
+    gated=st.booleans(),
+)
+def test_compiled_equals_by_edge(
+    lengths: list[int], radius: float, size: int, seed: int, signed: bool, mean: bool, gated: bool
+) -> None:
+    graph = graph_of(lengths, size=size, radius=radius, seed=seed)
+    edges = graph.edges
+    generator = torch.Generator().manual_seed(seed)
+    gates = torch.randn(len(edges.distances), size, generator=generator) if gated else None
+    grad = torch.randn(graph.x.shape, generator=generator)
+    found = []
+    for function in (aggregate, aggregate_by_edge):
+        message = graph.x.clone().requires_grad_()
+        gate = None if gates is None else gates.clone().requires_grad_()
+        out = function(message, gate, edges, signed=signed, mean=mean)
+        out.backward(grad)
+        found.append([out.detach(), message.grad, torch.zeros(()) if gate is None else gate.grad])
+    for got, want in zip(*found, strict=True):
+        assert got is not None
+        assert want is not None
+        torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+
+
+def test_gradients_by_finite_differences() -> None:
+    graph, conv = graph_of([5, 3], size=3, ties=False), conv_of(3).double()
+    edges = graph.edges
+    edges.distances.data = edges.distances.double()
+    names, values = zip(*conv.named_parameters(), strict=True)
+
+    def run(x: Tensor, *parameters: Tensor) -> Tensor:
+        return functional_call(conv, dict(zip(names, parameters, strict=True)), (x, edges))
+
+    inputs = [value.detach().clone().requires_grad_() for value in (graph.x.double(), *values)]
+    assert torch.autograd.gradcheck(run, inputs)
+
+
+def aggregated(threads: set[int] | None = None) -> list[Tensor]:
+    """Aggregation and gradients of a graph that is worth several threads, with the process bound to some processors."""
+    before = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, threads or before)
+        pos = (0.5 + np.arange(700)) * 0.5
+        edges = radius_edges(np.concatenate([pos, pos]), [700, 700], 2.0)
+        generator = torch.Generator().manual_seed(0)
+        message = torch.randn(1400, 128, generator=generator).requires_grad_()
+        gates = torch.randn(len(edges.distances), 128, generator=generator).requires_grad_()
+        assert len(edges.source) * 128 > 1 << 20
+        out = aggregate(message, gates, edges, signed=True, mean=True)
+        out.backward(torch.randn(out.shape, generator=generator))
+        assert message.grad is not None
+        assert gates.grad is not None
+        return [out.detach(), message.grad, gates.grad]
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def test_the_same_bits_every_time_and_for_any_number_of_threads() -> None:
+    first = aggregated()
+    for threads in (None, {min(os.sched_getaffinity(0))}):
+        for got, want in zip(aggregated(threads), first, strict=True):
+            assert torch.equal(got, want)
+
+
+def test_an_irregular_graph_goes_edge_by_edge(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, conv = graph_of([60], ties=False, radius=5.0), conv_of()
+    assert len(graph.edges.distances) > MOST_DISTANCES
+    called = []
+    monkeypatch.setattr(tdgc, "aggregate_by_edge", lambda *args, **kw: called.append(1) or aggregate_by_edge(*args, **kw))
+    torch.testing.assert_close(conv(graph.x, graph.edges), Plain(conv)(graph.x, graph.pos, graph.edge_index), atol=2e-5, rtol=1e-4)
+    assert called
+
+
+def test_a_node_with_no_neighbour_gets_the_root_term_alone(path: str) -> None:
+    conv = conv_of()
+    x = torch.randn(4, 8)
+    edges = radius_edges(np.array([0.0, 100.0, 0.0, 0.5]), [2, 2], 2.0)
+    expected = x @ conv.root.weight.T + conv.bias
+    out = conv(x, edges)
+    torch.testing.assert_close(out[:2], expected[:2])
+    assert not torch.allclose(out[2:], expected[2:])
+    for lengths in ([1], [1, 1]):
+        alone = conv(x[: len(lengths)], radius_edges(np.zeros(len(lengths)), lengths, 2.0))
+        torch.testing.assert_close(alone, expected[: len(lengths)])
+        alone.sum().backward()
+        assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in conv.parameters())
+
+
+def test_a_neighbour_at_the_same_place_sends_nothing_but_counts(path: str) -> None:
+    conv = conv_of()
+    x = torch.randn(3, 8)
+    together = conv(x, radius_edges(np.array([0.0, 0.0, 1.0]), [3], 2.0)) - conv.root(x) - conv.bias
+    apart = conv(x[[0, 2]], radius_edges(np.array([0.0, 1.0]), [2], 2.0)) - conv.root(x[[0, 2]]) - conv.bias
+    torch.testing.assert_close(together[0], apart[0] / 2)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_videos_of_a_batch_do_not_meet(options: dict[str, Any], path: str) -> None:
+    graph, conv = graph_of([7, 1, 5]), conv_of(**options)
+    together = conv(graph.x, graph.edges)
+    alone = [
+        conv(x, radius_edges(pos.numpy(), [len(pos)], 2.0))
+        for x, pos in zip(graph.x.split(graph.lengths), graph.pos.split(graph.lengths), strict=True)
+    ]
+    torch.testing.assert_close(together, torch.cat(alone))
+
+
+def test_initial_values() -> None:
+    conv = TDGC(6)
+    assert torch.equal(conv.neighbour.weight, torch.eye(6))
+    assert not conv.neighbour.bias.any()
+    assert not conv.bias.any()
+    assert [tuple(layer.weight.shape) for layer in conv.gate] == [(256, 1), (6, 256)]  # type: ignore[union-attr]
+    assert conv.root.bias is None
+
+
+def test_repr() -> None:
+    assert repr(TDGC(4, aggr="sum", signed=False)).startswith("TDGC(\n  4, aggr=sum, signed=False, gated=True, gate_activation=tanh")

@@ -1,0 +1,105 @@
+"""What DVC reruns, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.pipeline.conftest import TASKS, Clone
+
+ALWAYS = {"fingerprint"}
+
+
+def test_nothing_runs_twice(clone: Clone) -> None:
+    assert set(clone.dvc("repro")) == ALWAYS
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_learning_rate_reruns_what_depends_on_it(clone: Clone) -> None:
+    ran = clone.dvc("exp", "run", "-S", "tasks.mq.train.lr=1e-5")
+    assert set(ran) == ALWAYS | {"train_single@mq", "evaluate_single@mq", "compare"}
+    changed = json.loads(clone.run("dvc", "metrics", "diff", "--json").stdout)["diff"]["metrics/comparison.json"][
+        "data"
+    ]
+    assert {
+        metric.split("']")[0].strip("['") if "['" in metric else metric.rsplit(".", 1)[0] for metric in changed
+    } == {"mq.map"}
+    assert "single" in next(iter(changed))
+
+
+def test_decoding_reruns_evaluation_alone(clone: Clone) -> None:
+    clone.edit(lambda params: params["tasks"]["mq"]["decode"].update(sigma=0.5))
+    ran = clone.dvc("repro")
+    assert not [stage for stage in ran if stage.startswith("train")]
+    assert {"index@mq", "evaluate_single@mq", "evaluate_egopack@mq", "evaluate_multi@all"} <= set(ran)
+
+
+def test_model_reruns_only_packs_with_the_task(clone: Clone) -> None:
+    clone.edit(lambda params: params["tasks"]["oscc"]["model"].update(classifier_hidden=12))
+    ran = set(clone.dvc("repro"))
+    assert {"train_single@oscc", "train_multi@all", "train_multi@without_mq", "train_egopack@mq"} <= ran
+    assert not ran & {"train_multi@without_oscc", "train_single@mq", "train_single@ar", "index@ar", "shard"}
+
+
+def test_pack_added_and_removed(clone: Clone) -> None:
+    clone.edit(lambda params: params["packs"].update(pair=["oscc", "mq"]))
+    ran = clone.dvc("repro")
+    assert set(ran) == ALWAYS | {
+        "fill_pack@pair",
+        "train_multi@pair",
+        "evaluate_multi@pair",
+        "build_prototypes@pair",
+        "compare",
+    }
+    clone.edit(lambda params: params["tasks"]["ar"].update(pack="pair"))
+    assert set(clone.dvc("repro")) == ALWAYS | {"train_egopack@ar", "evaluate_egopack@ar", "compare"}
+    clone.edit(lambda params: (params["packs"].pop("pair"), params["tasks"]["ar"].update(pack="without_ar")))
+    assert set(clone.dvc("repro")) <= ALWAYS | {"train_egopack@ar", "evaluate_egopack@ar", "compare"}
+
+
+def test_new_task_is_one_file_and_one_block(clone: Clone) -> None:
+    (clone.path / "src/egopack/tasks/toy.py").write_text(
+        "from egopack.tasks.oscc import ObjectStateChange\n\n\nclass Toy(ObjectStateChange):\n"
+        '    """State changes again, under another name."""\n'
+    )
+    clone.edit(lambda params: params["tasks"].update(toy=params["tasks"]["oscc"] | {"pack": "all"}))
+    ran = clone.dvc("repro")
+    own = {
+        f"{stage}@toy" for stage in ("index", "train_single", "evaluate_single", "train_egopack", "evaluate_egopack")
+    }
+    assert own <= set(ran)
+    assert not [stage for stage in ran if stage.startswith("train") and stage not in own]
+    comparison = json.loads((clone.path / "metrics/comparison.json").read_text())
+    assert comparison["toy.accuracy"]["egopack"] is not None
+    assert comparison["toy.accuracy"]["multi"] is None
+
+
+def test_comparison_is_complete(reproduced: Clone) -> None:
+    comparison = json.loads((reproduced.path / "metrics/comparison.json").read_text())
+    assert {name.split(".")[0] for name in comparison} == set(TASKS)
+    for values in comparison.values():
+        assert all(value is not None for value in values.values())
+
+
+def test_fresh_clone_with_an_empty_cache_reproduces_every_byte(reproduced: Clone, tmp_path: Path) -> None:
+    reproduced.git("clone", "--quiet", str(reproduced.path), str(tmp_path / "fresh"))
+    fresh = Clone(tmp_path / "fresh")
+    fresh.dvc("repro")
+    assert fresh.git("status", "--porcelain") == ""
+    again = set(fresh.dvc("repro"))
+    assert again == ALWAYS
+
+
+def test_misspelt_key_is_one_line(clone: Clone) -> None:
+    clone.edit(lambda params: params["tasks"]["mq"]["train"].update(learning_rate=1e-3))
+    done = clone.run("python", "-m", "stages.train_single", "mq", check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "Error: params.yaml: tasks.mq.train.learning_rate: unknown key; is it misspelt?"
+
+
+def test_missing_root_is_one_line(clone: Clone) -> None:
+    clone.edit(lambda params: params["data"].update(root="data/raw/elsewhere"))
+    done = clone.run("python", "-m", "stages.fingerprint", check=False)
+    assert done.returncode == 1
+    assert done.stderr.strip().count("\n") == 0
+    assert "data.root: 'data/raw/elsewhere' is not a folder" in done.stderr

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from egopack.files import atomic_path, write_json
+
+SOURCE = Path(__file__).parents[1] / "src"
+
+
+def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "a.txt"
+    with atomic_path(path) as temporary:
+        assert temporary.parent == path.parent
+        assert temporary.suffix == ".txt"
+        temporary.write_text("new")
+        assert not path.exists()
+    assert path.read_text() == "new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="half way"), atomic_path(path) as temporary:
+        temporary.write_text("ha")
+        raise RuntimeError("half way")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "a.txt"):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_writers_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with atomic_path(path) as one, atomic_path(path) as two:
+        assert one != two
+        one.write_text("one")
+        two.write_text("two")
+    assert path.read_text() == "one"  # the outer block ends last
+
+
+def test_json_bytes_depend_on_the_value_alone(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"b": [1, 2.5, None], "a": {"y": "é", "x": True}})
+    write_json(tmp_path / "b.json", {"a": {"x": True, "y": "é"}, "b": [1, 2.5, None]})
+    content = (tmp_path / "a.json").read_bytes()
+    assert content == (tmp_path / "b.json").read_bytes()
+    assert content.endswith(b"}\n")
+    assert "é".encode() in content
+    assert json.loads(content) == {"a": {"x": True, "y": "é"}, "b": [1, 2.5, None]}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {"a": object()}])
+def test_what_json_cannot_hold_leaves_no_file(value: object, tmp_path: Path) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        write_json(tmp_path / "a.json", value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_does_not_depend_on_the_locale(tmp_path: Path) -> None:
+    program = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from egopack.files import write_json; write_json('a.json', 'é')"
+    options = ["-X", "utf8=0", "-X", "warn_default_encoding", "-W", "error::EncodingWarning"]
+    done = subprocess.run([sys.executable, *options, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "a.json").read_bytes() == '"é"\n'.encode()

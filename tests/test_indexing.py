@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from egopack import indexing
+from egopack.data.samples import Sample
+from egopack.errors import UserError
+from egopack.params import RegimeParams
+from egopack.tasks.ar import ActionRecognition
+from egopack.tasks.base import SampleSource, TaskBlock, check_task
+from egopack.tasks.mq import MqDecode
+from tests import small
+
+TRAIN = {"batch_size": 4, "epochs": 2, "warmup_epochs": 1, "lr": 0.01}
+
+
+def block_of(samples: dict[str, list[Sample]], **decode: Any) -> TaskBlock:
+    """A block whose task finds the given samples and skips one item in each split."""
+
+    class Found(ActionRecognition):
+        @classmethod
+        def samples(cls, source: SampleSource, split: str, params: Any) -> list[Sample]:
+            source.skips.add("video without features", f"{split}-item")
+            return samples[split]
+
+    regimes = RegimeParams.model_validate({"pack": "p", "train": TRAIN, "egopack": TRAIN})
+    return TaskBlock(Found, small.task_params("ar"), MqDecode(**decode), regimes)
+
+
+def index(folder: Path, samples: dict[str, list[Sample]] | None = None, **decode: Any) -> dict[str, Any]:
+    if samples is None:
+        samples = {split: small.samples_of("ar", 3, seed) for seed, split in enumerate(("train", "val", "test_unannotated"))}
+    source = small.source_of(small.FakeAnnotations())
+    block = block_of(samples, **decode)
+    return indexing.index_task("ar", block, source.annotations, {}, small.GRID, folder / "ar", folder / "settings")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_files_of_a_task(tmp_path: Path) -> None:
+    report = index(tmp_path)
+    assert set(contents(tmp_path)) == {
+        *(f"ar/{name}" for name in ("train.h5", "val.h5", "test_unannotated.h5", "labels.json", "report.json")),
+        "settings/ar.json",
+    }
+    assert json.loads((tmp_path / "ar" / "report.json").read_text()) == report
+    assert report["val"] == {"samples": 3, "skipped": {"video without features": {"count": 1, "examples": ["val-item"]}}}
+    read = indexing.read_split(tmp_path / "ar", "val")
+    for got, want in zip(read, small.samples_of("ar", 3, 1), strict=True):
+        assert (got.key, got.video_uid) == (want.key, want.video_uid)
+        np.testing.assert_array_equal(got.targets["segments"], want.targets["segments"])
+    assert indexing.read_labels(tmp_path / "ar") == small.LABELS["ar"]
+
+
+def test_settings_sum_up_what_training_depends_on(tmp_path: Path) -> None:
+    index(tmp_path, sigma=3.0)
+    settings = json.loads((tmp_path / "settings" / "ar.json").read_text())
+    assert settings["labels"] == {"verbs": 5, "nouns": 6}
+    assert settings["params"]["model"]["features"] == small.HIDDEN
+    assert settings["decode"]["sigma"] == 3.0
+    for split in ("train", "val"):
+        assert settings["sha256"][split] == hashlib.sha256((tmp_path / "ar" / f"{split}.h5").read_bytes()).hexdigest()
+    module = Path(indexing.__file__).parent / "tasks" / "ar.py"
+    assert settings["code"] == hashlib.sha256(module.read_bytes()).hexdigest()
+
+
+def test_the_same_bytes_twice(tmp_path: Path) -> None:
+    index(tmp_path / "a")
+    index(tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_split_with_nothing_usable_writes_nothing(split: str, tmp_path: Path) -> None:
+    samples = {name: small.samples_of("ar", 2) for name in ("train", "val", "test_unannotated")} | {split: []}
+    with pytest.raises(UserError, match=rf"tasks\.ar: no usable sample in split '{split}' .*1 video without features"):
+        index(tmp_path, samples)
+    assert not contents(tmp_path)
+
+
+def test_an_empty_test_split_is_no_error(tmp_path: Path) -> None:
+    index(tmp_path, {"train": small.samples_of("ar"), "val": small.samples_of("ar"), "test_unannotated": []})
+    assert indexing.read_split(tmp_path / "ar", "test_unannotated") == []
+
+
+def test_a_pack_is_trained_again_only_for_what_training_reads(tmp_path: Path) -> None:
+    def fill(name: str) -> tuple[bytes, bytes]:
+        train, evaluate = tmp_path / name / "train.json", tmp_path / name / "evaluate.json"
+        indexing.fill_pack(["ar"], tmp_path / "settings", train, evaluate)
+        return train.read_bytes(), evaluate.read_bytes()
+
+    index(tmp_path, sigma=2.0)
+    before = fill("a")
+    index(tmp_path, sigma=3.0)
+    after = fill("b")
+    assert before[0] == after[0]
+    assert before[1] != after[1]
+    samples = {name: small.samples_of("ar", 5, 9) for name in ("train", "val", "test_unannotated")}
+    index(tmp_path, samples, sigma=3.0)
+    assert fill("c")[0] != after[0]
+
+
+def test_a_learning_rate_leaves_the_settings_as_they_were(tmp_path: Path) -> None:
+    block = {"annotations": "fho_lta", "pack": "p", "levels": 1, "samples": {}, "model": {"features": 8}}
+    bytes_of = []
+    for lr in (0.1, 0.2):
+        checked = check_task("ar", copy.deepcopy(block) | {"train": TRAIN | {"lr": lr}, "egopack": TRAIN})
+        found = TaskBlock(block_of({}).task, checked.params, checked.decode, checked.regimes)
+        found.task.samples = classmethod(lambda cls, source, split, params: small.samples_of("ar", 2))  # type: ignore[assignment]
+        source = small.source_of(small.FakeAnnotations())
+        indexing.index_task("ar", found, source.annotations, {}, small.GRID, tmp_path / "ar", tmp_path / "settings")
+        bytes_of.append((tmp_path / "settings" / "ar.json").read_bytes())
+    assert bytes_of[0] == bytes_of[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ def index_task(
     report, found = {}, {}
     for split in SPLITS:
         skips = Skips()
-        found[split] = block.task.samples(SampleSource(annotations, rows, grid, skips), split, block.params)
+        found[split] = distinct(block.task.samples(SampleSource(annotations, rows, grid, skips), split, block.params), skips)
         report[split] = {"samples": len(found[split]), "skipped": skips.to_dict()}
         if split in NEEDED and not found[split]:
             reasons = (
@@ -66,6 +66,15 @@ def index_task(
         },
     )
     return report
+
+
+def distinct(samples: Sequence[Sample], skips: Skips) -> list[Sample]:
+    """The first sample of each key; the others are counted as skipped."""
+    kept: dict[str, Sample] = {}
+    for sample in samples:
+        if kept.setdefault(sample.key, sample) is not sample:
+            skips.add("repeated id", sample.key)
+    return list(kept.values())
 
 
 def digest(path: Path) -> str:

@@ -49,9 +49,9 @@ def load() -> Params:
     return load_params(PARAMS)
 
 
-def raw_root(params: Params) -> Path:
-    """Where Ego4D is: $EGO4D_ROOT, else `data.root`; a relative path that an experiment's copy lacks is looked for in
-    the original.
+def raw_root(params: Params, given: Path | None = None) -> Path:
+    """Where Ego4D is: `given`, else $EGO4D_ROOT, else `data.root`; a relative path that an experiment's copy lacks is
+    looked for in the original.
 
     Raises:
         UserError: there is no such folder.
@@ -59,8 +59,8 @@ def raw_root(params: Params) -> Path:
     from egopack.errors import UserError
 
     named = os.environ.get(ROOT_VARIABLE)
-    source = f"${ROOT_VARIABLE}" if named else f"{PARAMS}: data.root"
-    root = Path(named or params.data.root).expanduser()
+    source = "--root" if given else f"${ROOT_VARIABLE}" if named else f"{PARAMS}: data.root"
+    root = Path(given or named or params.data.root).expanduser()
     original = Path(os.environ.get("DVC_ROOT", "."))
     for candidate in (root, original / root):
         if candidate.is_dir():

@@ -12,6 +12,7 @@ import pytest
 from egopack import indexing
 from egopack.data.samples import Sample
 from egopack.errors import UserError
+from egopack.packs import fill_pack
 from egopack.params import RegimeParams
 from egopack.tasks.ar import ActionRecognition
 from egopack.tasks.base import SampleSource, TaskBlock, check_task
@@ -53,7 +54,9 @@ def test_files_of_a_task(tmp_path: Path) -> None:
         "settings/ar.json",
     }
     assert json.loads((tmp_path / "ar" / "report.json").read_text()) == report
-    assert report["val"] == {"samples": 3, "skipped": {"video without features": {"count": 1, "examples": ["val-item"]}}}
+    skipped = {"video without features": {"count": 1, "examples": ["val-item"]}}
+    found = {"actions": 0, "windows": 0}
+    assert report["val"] == {"found": found, "samples": 3, "skipped": skipped, "lacking": []}
     read = indexing.read_split(tmp_path / "ar", "val")
     for got, want in zip(read, small.samples_of("ar", 3, 1), strict=True):
         assert (got.key, got.video_uid) == (want.key, want.video_uid)
@@ -95,7 +98,7 @@ def test_an_empty_test_split_is_no_error(tmp_path: Path) -> None:
 def test_a_pack_is_trained_again_only_for_what_training_reads(tmp_path: Path) -> None:
     def fill(name: str) -> tuple[bytes, bytes]:
         train, evaluate = tmp_path / name / "train.json", tmp_path / name / "evaluate.json"
-        indexing.fill_pack(["ar"], tmp_path / "settings", train, evaluate)
+        fill_pack(["ar"], tmp_path / "settings", train, evaluate)
         return train.read_bytes(), evaluate.read_bytes()
 
     index(tmp_path, sigma=2.0)

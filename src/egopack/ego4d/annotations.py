@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 from egopack.ego4d import layout
 from egopack.ego4d.records import (
+    SPOILT_MOMENT,
     Action,
     MomentsClip,
     Taxonomy,
@@ -20,13 +23,42 @@ from egopack.ego4d.records import (
 )
 from egopack.ego4d.skips import Skips
 
+Record = TypeVar("Record")
+Skipped = Mapping[str, Mapping[str, Any]]
+
 
 @dataclass(frozen=True)
 class Annotations:
-    """Reads what a task asks for; every reader counts what it skips."""
+    """Reads what tasks ask for, each file once; every reader counts what it skips."""
 
     root: Path
     version: str
+    _read: dict[tuple[str, str], tuple[list[Any], Skipped]] = field(default_factory=dict, repr=False, compare=False)
+
+    def _records(
+        self, source: str, split: str, skips: Skips, read: Callable[[Path, Skips], list[Record]]
+    ) -> list[Record]:
+        if (source, split) not in self._read:
+            skipped = Skips()
+            self._read[source, split] = (read(self._file(source, split), skipped), skipped.to_dict())
+        records, counted = self._read[source, split]
+        skips.merge(counted)
+        return list(records)
+
+    def found(self, source: str, split: str) -> dict[str, int]:
+        """How many items of each kind a source's file lists, usable or not; {} for a source that is not known."""
+        skips = Skips()
+        if source == "fho_lta":
+            actions = self.actions(split, skips)
+            return {"clips": len({action.clip_uid for action in actions}), "actions": len(actions) + len(skips)}
+        if source == "fho_oscc-pnr":
+            return {"windows": len(self.windows(split, skips)) + len(skips)}
+        if source == "moments":
+            clips = self.moments(split, skips)
+            spoilt = skips.to_dict().get(SPOILT_MOMENT, {"count": 0})["count"]
+            moments = sum(len(clip.moments) for clip in clips) + spoilt
+            return {"clips": len(clips) + len(skips) - spoilt, "moments": moments}
+        return {}
 
     def _file(self, source: str, split: str) -> Path:
         return layout.annotation_file(self.root, self.version, source, split)
@@ -38,19 +70,27 @@ class Annotations:
     def taxonomy(self) -> Taxonomy:
         return self._taxonomy
 
-    def moment_labels(self) -> tuple[str, ...]:
+    @cached_property
+    def _moment_labels(self) -> tuple[str, ...]:
         return read_moment_labels(self.root, self.version)
+
+    def moment_labels(self) -> tuple[str, ...]:
+        return self._moment_labels
+
+    def actions(self, split: str, skips: Skips) -> list[Action]:
+        """LTA actions, in file order."""
+        return self._records("fho_lta", split, skips, lambda path, own: read_actions(path, own, self.taxonomy()))
 
     def actions_by_clip(self, split: str, skips: Skips) -> dict[str, list[Action]]:
         """Actions of each LTA clip, in file order."""
         clips: dict[str, list[Action]] = {}
-        for action in read_actions(self._file("fho_lta", split), skips, self.taxonomy()):
+        for action in self.actions(split, skips):
             clips.setdefault(action.clip_uid, []).append(action)
         return clips
 
     def windows(self, split: str, skips: Skips) -> list[Window]:
         """OSCC and PNR windows, in file order."""
-        return read_windows(self._file("fho_oscc-pnr", split), skips)
+        return self._records("fho_oscc-pnr", split, skips, read_windows)
 
     def windows_by_clip(self, split: str, skips: Skips) -> dict[str, list[Window]]:
         """Windows that share a clip_id, in file order."""
@@ -61,4 +101,4 @@ class Annotations:
 
     def moments(self, split: str, skips: Skips) -> list[MomentsClip]:
         """Moments clips, in file order."""
-        return read_moments(self._file("moments", split), skips)
+        return self._records("moments", split, skips, read_moments)

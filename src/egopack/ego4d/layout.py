@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from egopack.errors import UserError
+
 SPLITS = ("train", "val", "test_unannotated")
 VERSIONS = ("v1", "v2")
 FEATURE_SUFFIXES = (".pt", ".npy")
@@ -79,6 +81,12 @@ def feature_file(root: Path | str, name: str, video_uid: str) -> Path | None:
 
 
 def feature_uids(root: Path | str, names: Iterable[str]) -> list[str]:
-    """Videos that have a file in any of the feature sets, sorted."""
-    files = (path for name in names for path in feature_dir(root, name).iterdir())
+    """Videos that have a file in any of the feature sets, sorted; UserError where the folder of a set is missing."""
+    folders = [feature_dir(root, name) for name in names]
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(
+                f"{folder}: no such folder; put the features there, or take {folder.name} off data.features"
+            )
+    files = (path for folder in folders for path in folder.iterdir())
     return sorted({path.stem for path in files if path.suffix in FEATURE_SUFFIXES})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ ROOT_VARIABLE = "EGO4D_ROOT"
 
 
 class Stage(click.Command):
-    """A command whose user errors are one line on stderr and exit status 1."""
+    """A command whose user errors, and those of disk and permissions, are one line on stderr and exit status 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         from egopack.errors import UserError
@@ -40,6 +41,11 @@ class Stage(click.Command):
             return super().invoke(ctx)
         except UserError as error:
             raise click.ClickException(str(error)) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE or not error.strerror:
+                raise
+            message = f"{error.filename or 'a file'}: {error.strerror}; check the room on its disk and its permissions"
+            raise click.ClickException(message) from None
 
 
 def load() -> Params:

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
+from egopack.data.hdf5 import new_hdf5
 from egopack.data.shard_reader import COLUMNS, VIDEOS, FeatureShards, shard_name
 from egopack.data.survey import UNREADABLE, Video, ahead, check_widths, count_files, survey
 from egopack.ego4d.features import DamagedFile, read_video
@@ -29,7 +30,6 @@ from egopack.params import FeatureSet
 
 __all__ = ["FeatureShards", "write_shards"]
 
-LIBVER = ("v110", "v110")  # a fixed file format: the bytes do not depend on the HDF5 at hand
 FORMAT = 1  # of the shards; a new number makes those of an earlier one stale
 ZEROED = "video with rows of NaN, Inf or overflow, set to zero"
 
@@ -152,7 +152,7 @@ class _Writer:
         zeroed: dict[str, int] = {}
         spoilt: dict[str, str] = {}
         at = 0
-        with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
+        with new_hdf5(path) as file:
             shape = (sum(video.length for video in videos), self.width)
             rows = file.create_dataset("rows", shape, self.storage, track_times=False, fill_time="never")
             read = ahead(self.pool, self._read, videos, self.ahead)

@@ -61,8 +61,12 @@ class Workplace:
         change(value)
         self.annotation(name).write_text(json.dumps(value), encoding="utf-8")
 
+    @property
+    def features_folder(self) -> Path:
+        return self.raw / "features" / SETTINGS.feature_set
+
     def features(self) -> list[Path]:
-        return sorted((self.raw / "features" / SETTINGS.feature_set).iterdir())
+        return sorted(self.features_folder.iterdir())
 
     def matrix(self, path: Path) -> np.ndarray:
         return torch.load(path, weights_only=True).numpy()

@@ -7,7 +7,6 @@ left out, it holds {reason: {"count", "examples"}}.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
@@ -15,12 +14,23 @@ from typing import Any
 
 from egopack.data.grid import Grid
 from egopack.data.shards import ZEROED
-from egopack.data.survey import KINDS, UNREADABLE, Video, ahead, check_widths, count_files, survey
+from egopack.data.survey import (
+    KINDS,
+    TWO_FILES,
+    UNREADABLE,
+    Video,
+    ahead,
+    check_widths,
+    count_files,
+    count_skips,
+    survey,
+)
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.features import DamagedFile, read_video
-from egopack.ego4d.layout import SPLITS, feature_file, feature_uids
+from egopack.ego4d.layout import SPLITS, feature_files, feature_uids
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
+from egopack.files import read_json
 from egopack.indexing import NEEDED, index_split, nothing_usable
 from egopack.params import FeatureSet
 from egopack.tasks.base import TaskBlock
@@ -59,7 +69,7 @@ def check_data(
     for name, block in blocks.items():
         found = _check_task(name, block, annotations, rows, Grid(first.stride, first.fps), problems)
         report["tasks"][name] = found
-    _name_missing(report, lambda name, uid: feature_file(root, name, uid) is not None)
+    _name_missing(report, lambda name, uid: bool(feature_files(root, name, uid)))
     return report, list(dict.fromkeys(problems))
 
 
@@ -67,11 +77,11 @@ def collect(samples: Path, tasks: Iterable[str], shards: Path, manifests: Path, 
     """The report of what was stored and indexed: from <samples>/<task>/report.json, the metrics of the shards and the
     manifests <manifests>/<set>.json of the feature sets.
     """
-    stored = _read(shards)
+    stored = read_json(shards)
     files = stored.pop("files")
     report: Report = {"features": {name: files[name] for name in features}, "stored": stored}
-    report["tasks"] = {name: _read(samples / name / "report.json") for name in tasks}
-    present = {name: {PurePath(file).stem for file in _read(manifests / f"{name}.json")["files"]} for name in files}
+    report["tasks"] = {name: read_json(samples / name / "report.json") for name in tasks}
+    present = {name: {PurePath(file).stem for file in read_json(manifests / f"{name}.json")["files"]} for name in files}
     _name_missing(report, lambda name, uid: uid in present[name])
     return report
 
@@ -96,9 +106,7 @@ def _storable(
 ) -> tuple[dict[str, int], dict[str, Any]]:
     """Rows of every video that can be stored, and the counts of them."""
     skips = Skips()
-    for video in videos:
-        if video.problem:
-            skips.add(*video.problem)
+    count_skips(videos, skips)
     rows = {video.uid: video.length for video in videos if not video.problem}
     if storage is not None:
         usable = [video for video in videos if not video.problem]
@@ -151,13 +159,6 @@ def _name_missing(report: Report, has: Callable[[str, str], bool]) -> None:
         counts["missing"] = skips.to_dict()
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a whole report ({error}); run the stage that writes it again") from None
-
-
 # --- the table
 
 
@@ -168,8 +169,8 @@ def table(report: Report) -> str:
         reasons = [line for kind in KINDS for line in _reasons(counts[kind])]
         lines.append(([name, f"{counts['found']:,}", *(f"{_total(counts[kind]):,}" for kind in KINDS)], reasons))
     stored = report["stored"]
-    of_rows = {reason: entry for reason, entry in stored["skipped"].items() if "NaN" in reason}
-    lines.append(([f"{stored['videos']:,} videos can be used, {stored['rows']:,} rows"], _reasons(of_rows)))
+    of_videos = {reason: entry for reason, entry in stored["skipped"].items() if "NaN" in reason or reason == TWO_FILES}
+    lines.append(([f"{stored['videos']:,} videos can be used, {stored['rows']:,} rows"], _reasons(of_videos)))
     lines += [([], ()), (["task", "split", "samples", "skipped", "found in"], ())]
     for task, splits in report["tasks"].items():
         for split, part in splits.items():

@@ -66,7 +66,11 @@ def test_a_full_disk_keeps_the_file_of_before(tmp_path: Path) -> None:
 
 
 def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), new_hdf5(tmp_path / "u.h5") as file:
-        file.create_dataset("rows", data=np.zeros(9))
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with new_hdf5(tmp_path / "u.h5") as file:
+            file.create_dataset("rows", data=np.zeros(9))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert not list(tmp_path.iterdir())

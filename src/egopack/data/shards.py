@@ -21,7 +21,7 @@ import numpy as np
 
 from egopack.data.hdf5 import new_hdf5
 from egopack.data.shard_reader import COLUMNS, VIDEOS, FeatureShards, shard_name
-from egopack.data.survey import UNREADABLE, Video, ahead, check_widths, count_files, survey
+from egopack.data.survey import UNREADABLE, Video, ahead, check_widths, count_files, count_skips, survey
 from egopack.ego4d.features import DamagedFile, read_video
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
@@ -62,7 +62,8 @@ def write_shards(
     with ThreadPoolExecutor(workers) as pool:
         surveyed = survey(pool, Path(root), features, wanted)
         check_widths(features, surveyed)
-        videos = [video for video in surveyed if not _skipped(video, skips)]
+        count_skips(surveyed, skips)
+        videos = [video for video in surveyed if not video.problem]
         writer = _Writer(pool, workers, features, storage)
         shards = list(_split(videos, writer.row_bytes, shard_bytes))
         plans = [_plan_digest(shard, features, storage) for shard in shards]
@@ -81,12 +82,6 @@ def write_shards(
     _write_videos(out / VIDEOS, entries)
     summary = {"videos": len(entries), "rows": sum(entry[3] for entry in entries), "shards": len(shards)}
     return {**summary, "width": writer.width, "files": count_files(features, surveyed)}
-
-
-def _skipped(video: Video, skips: Skips) -> bool:
-    if video.problem:
-        skips.add(*video.problem)
-    return bool(video.problem)
 
 
 def _split(videos: Sequence[Video], row_bytes: int, shard_bytes: int) -> Iterator[list[Video]]:

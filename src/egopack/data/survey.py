@@ -21,6 +21,7 @@ from egopack.params import FeatureSet
 
 HEADERS_AHEAD = 64
 UNREADABLE = "feature file that cannot be read"
+TWO_FILES = "video with two feature files, of which one is used"
 KINDS = ("missing", "wrong size", "damaged")  # of what can be wrong with a file
 T = TypeVar("T")
 J = TypeVar("J")
@@ -37,6 +38,7 @@ class FeatureFile:
     kind: str = ""
     reason: str = ""
     item: str = ""
+    doubled: bool = False  # another file of the video lies beside it
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,16 @@ def check_widths(features: Mapping[str, FeatureSet], videos: Sequence[Video]) ->
             raise UserError(f"{key} is {one.size}, but the files are {width} wide; set it to {width}")
 
 
+def count_skips(videos: Iterable[Video], skips: Skips) -> None:
+    """Count the videos that cannot be used, and what is doubtful of the others."""
+    for video in videos:
+        if video.problem:
+            skips.add(*video.problem)
+        for file in video.found:
+            if file.doubled:
+                skips.add(TWO_FILES, file.item)
+
+
 def count_files(features: Mapping[str, FeatureSet], videos: Sequence[Video]) -> dict[str, dict[str, Any]]:
     """Feature set -> {"found": files, kind of problem: {reason: {"count", "examples"}}}.
 
@@ -103,21 +115,21 @@ def _probe(root: Path, features: Mapping[str, FeatureSet], uid: str) -> Video:
 
 
 def _header(root: Path, name: str, one: FeatureSet, uid: str) -> FeatureFile:
-    path = layout.feature_file(root, name, uid)
-    if path is None:
+    paths = layout.feature_files(root, name, uid)
+    if not paths:
         return FeatureFile(kind="missing", reason=f"video without a feature file of {name}", item=uid)
+    path, doubled = paths[0], len(paths) > 1
     item = f"{name}/{path.name}"
     try:
         rows, width = read_features(path).shape
         mark = stamp(path)
     except DamagedFile as error:
-        return FeatureFile(path, kind="damaged", reason=str(error), item=item)
+        return FeatureFile(path, kind="damaged", reason=str(error), item=item, doubled=doubled)
     except OSError:
-        return FeatureFile(path, kind="damaged", reason=UNREADABLE, item=item)
-    if width != one.size:
-        reason = "feature file of another width than its set"
-        return FeatureFile(path, mark, rows, width, kind="wrong size", reason=reason, item=item)
-    return FeatureFile(path, mark, rows, width)
+        return FeatureFile(path, kind="damaged", reason=UNREADABLE, item=item, doubled=doubled)
+    wrong = width != one.size
+    kind, reason = ("wrong size", "feature file of another width than its set") if wrong else ("", "")
+    return FeatureFile(path, mark, rows, width, kind, reason, item, doubled)
 
 
 def ahead(pool: ThreadPoolExecutor, job: Callable[[J], T], items: Iterable[J], count: int) -> Iterator[T]:

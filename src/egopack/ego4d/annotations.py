@@ -82,10 +82,21 @@ class Annotations:
         return self._records("fho_lta", split, skips, lambda path, own: read_actions(path, own, self.taxonomy()))
 
     def actions_by_clip(self, split: str, skips: Skips) -> dict[str, list[Action]]:
-        """Actions of each LTA clip, in file order."""
+        """Actions of each LTA clip, in file order.
+
+        Skipped: a row that repeats another, or that places its clip elsewhere than the clip's first row.
+        """
         clips: dict[str, list[Action]] = {}
+        seen: set[Action] = set()
         for action in self.actions(split, skips):
-            clips.setdefault(action.clip_uid, []).append(action)
+            clip, item = clips.setdefault(action.clip_uid, []), f"{action.clip_uid}: action_idx {action.action_idx}"
+            if action in seen:
+                skips.add("action listed twice", item)
+            elif clip and _place(action) != _place(clip[0]):
+                skips.add("action that lies elsewhere than its clip", item)
+            else:
+                clip.append(action)
+            seen.add(action)
         return clips
 
     def windows(self, split: str, skips: Skips) -> list[Window]:
@@ -93,12 +104,20 @@ class Annotations:
         return self._records("fho_oscc-pnr", split, skips, read_windows)
 
     def windows_by_clip(self, split: str, skips: Skips) -> dict[str, list[Window]]:
-        """Windows that share a clip_id, in file order."""
+        """Windows that share a clip_id, in file order; skipped: one of another video than the first of its clip."""
         clips: dict[str, list[Window]] = {}
         for window in self.windows(split, skips):
-            clips.setdefault(window.clip_id, []).append(window)
+            clip = clips.setdefault(window.clip_id, [])
+            if clip and window.video_uid != clip[0].video_uid:
+                skips.add("window that lies in another video than its clip", window.unique_id)
+            else:
+                clip.append(window)
         return clips
 
     def moments(self, split: str, skips: Skips) -> list[MomentsClip]:
         """Moments clips, in file order."""
         return self._records("moments", split, skips, read_moments)
+
+
+def _place(action: Action) -> tuple[str, int, int]:
+    return action.video_uid, action.clip_start, action.clip_end

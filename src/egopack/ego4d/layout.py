@@ -73,11 +73,11 @@ def feature_dir(root: Path | str, name: str) -> Path:
     return Path(root) / "features" / name
 
 
-def feature_file(root: Path | str, name: str, video_uid: str) -> Path | None:
-    """A video's file in a feature set, None where there is none."""
+def feature_files(root: Path | str, name: str, video_uid: str) -> list[Path]:
+    """A video's files in a feature set, .pt before .npy: none, one, or by mistake both."""
     folder = feature_dir(root, name)
     candidates = (folder / f"{video_uid}{suffix}" for suffix in FEATURE_SUFFIXES)
-    return next((path for path in candidates if path.is_file()), None)
+    return [path for path in candidates if path.is_file()]
 
 
 def feature_uids(root: Path | str, names: Iterable[str]) -> list[str]:

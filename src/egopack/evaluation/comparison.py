@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from egopack.files import atomic_path, write_json
+from egopack.files import atomic_path, read_json, write_json
 from egopack.tasks.base import load_task
 
 COLUMNS = ("chance", "single", "multi", "egopack")
@@ -31,7 +30,7 @@ def compare(folder: Path, tasks: Sequence[str], multi_pack: str) -> Comparison:
 
 
 def _read(path: Path) -> dict:  # type: ignore[type-arg]
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path)
 
 
 def cells(comparison: Comparison) -> list[list[str]]:

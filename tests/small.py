@@ -141,6 +141,9 @@ class FakeAnnotations:
     ) -> None:
         self._actions, self._windows, self._moments = actions, windows, moments
 
+    def found(self, source: str, split: str) -> dict[str, int]:
+        return {"actions": len(self._actions), "windows": len(self._windows)}
+
     def taxonomy(self) -> Taxonomy:
         return Taxonomy(verbs=LABELS["ar"]["verbs"], nouns=LABELS["ar"]["nouns"])
 

@@ -55,10 +55,9 @@ def test_files_of_a_task(tmp_path: Path) -> None:
         "settings/ar.json",
     }
     assert json.loads((tmp_path / "ar" / "report.json").read_text()) == report
-    assert report["val"] == {
-        "samples": 3,
-        "skipped": {"video without features": {"count": 1, "examples": ["val-item"]}},
-    }
+    skipped = {"video without features": {"count": 1, "examples": ["val-item"]}}
+    found = {"actions": 0, "windows": 0}
+    assert report["val"] == {"found": found, "samples": 3, "skipped": skipped, "lacking": []}
     read = indexing.read_split(tmp_path / "ar", "val")
     for got, want in zip(read, small.samples_of("ar", 3, 1), strict=True):
         assert (got.key, got.video_uid) == (want.key, want.video_uid)

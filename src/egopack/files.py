@@ -29,20 +29,20 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a write that fails does not say where
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def read_json(path: Path | str) -> Any:
-    """What `write_json` wrote.
-
-    Raises:
-        UserError: the file is missing or damaged.
-    """
+    """What `write_json` wrote; UserError where the file is missing or cut short."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_bytes())
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a whole JSON file ({error}); run the stage that writes it again") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{path}: not a whole JSON file ({reason}); run the stage that writes it again") from None
 
 
 def write_json(path: Path | str, value: Any) -> None:

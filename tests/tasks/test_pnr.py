@@ -62,6 +62,7 @@ def test_one_sample_a_window_with_a_state_change() -> None:
     assert sample.targets["frame_labels"].tolist() == [float(i == positive) for i in range(16)]
     np.testing.assert_allclose(sample.pos, np.arange(16) * 16 / 30, rtol=1e-6)
     assert {reason: entry["examples"] for reason, entry in skips.items()} == {
+        "window without a state change": ["no change"],
         "state change without a point of no return": ["no frame"],
         "video without features": ["absent"],
         "window outside of the video's features": ["outside"],

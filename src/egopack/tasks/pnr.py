@@ -75,7 +75,8 @@ class PointOfNoReturn(Task):
         for window in source.annotations.windows(split, source.skips):
             if split != "test_unannotated":
                 if not window.state_change:
-                    continue  # no point of no return: another task's sample
+                    source.skips.add("window without a state change", window.unique_id)  # another task's sample
+                    continue
                 if window.pnr is None:
                     source.skips.add("state change without a point of no return", window.unique_id)
                     continue

@@ -78,6 +78,7 @@ def measure(case: str, make: Callable[[], Work], *, seconds: float, most: int) -
         if not work.slow_other:
             other.append(clock(work.other))
     other = other if work.slow_other else other[1:]
+    gc.unfreeze()
     per_unit = statistics.median(ours) / work.units[0], statistics.median(other) / work.units[1]
     return {
         "case": case,

@@ -8,16 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from egopack.nn.dropout import Dropout
+
 
 class Neck(nn.ModuleDict):
     """Dropout, Linear(H, F), LayerNorm, ReLU, Linear(F, F): what every task starts with. [N, H] -> [N, F]"""
 
     def __init__(self, input_size: int, size: int, dropout: float) -> None:
         super().__init__({"0": nn.Linear(input_size, size), "norm": nn.LayerNorm(size), "1": nn.Linear(size, size)})
-        self.size, self.dropout = size, nn.Dropout(dropout)
+        self.size, self.dropout = size, Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self["1"](torch.relu(self["norm"](self["0"](self.dropout(x)))))
+        return self["1"](torch.relu_(self["norm"](self["0"](self.dropout(x)))))
 
 
 class NormedLinear(nn.Linear):
@@ -28,7 +30,7 @@ class NormedLinear(nn.Linear):
         self.norm = nn.LayerNorm(output_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norm(super().forward(x)))
+        return torch.relu_(self.norm(super().forward(x)))
 
 
 class Classifier(nn.ModuleDict):
@@ -53,7 +55,7 @@ class Classifier(nn.ModuleDict):
                 "out": nn.Linear(hidden, classes, bias=last_bias),
             }
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         if prior is not None:
             nn.init.constant_(self["out"].bias, -math.log((1 - prior) / prior))  # type: ignore[arg-type]
 

@@ -31,9 +31,12 @@ def run_here(case: str, *, quick: bool = False, threads: int = 2, seconds: float
     """Measure a case in this process and print its line."""
     import torch
 
+    from egopack.params import RuntimeParams
+    from stages.common import start
     from tests.benchmarks.measure import measure
 
-    torch.set_num_threads(threads)
+    if not quick:
+        start(RuntimeParams(device="cpu", threads=threads), 0)  # as every stage does
     torch.manual_seed(0)
     module = importlib.import_module(f"tests.benchmarks.{MODULE_OF[case]}")
     line = measure(case, lambda: module.make(case, quick), seconds=seconds, most=1 if quick else 15)

@@ -62,6 +62,20 @@ class Classifier(nn.ModuleDict):
     def forward(self, x: Tensor) -> Tensor:
         return self["out"](self["1"](self["0"](self.dropout(x))))
 
+    def with_context(self, x: Tensor, context: Tensor, owner: Tensor) -> Tensor:
+        """The same of [x ‖ context[owner]], for x [N, F], context [V, G] and owner [N] -> [N, classes].
+
+        The share of the context in the first product is computed once for each of its rows, unless dropout treats
+        every node on its own.
+        """
+        if self.training and self.dropout.p > 0:
+            return self(torch.cat([x, context.index_select(0, owner)], dim=1))
+        first = self["0"]
+        assert isinstance(first, NormedLinear)
+        own, shared = first.weight.split([x.shape[1], context.shape[1]], dim=1)
+        hidden = F.linear(x, own, first.bias) + F.linear(context, shared).index_select(0, owner)
+        return self["out"](self["1"](torch.relu_(first.norm(hidden))))
+
 
 def segment_mean(x: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
     """Mean of the rows of x [N, F] that lie in each segment -> [S, F]; segments may overlap and an empty one gives

@@ -1,4 +1,4 @@
-"""No forward pass and no loss waits for the device: none asks the host for a value or for a size that depends on one."""
+"""No forward pass and no loss waits for the device: none asks the host for a value or a size that depends on one."""
 
 from __future__ import annotations
 

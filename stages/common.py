@@ -84,7 +84,9 @@ def start(runtime: RuntimeParams, seed: int) -> torch.device:
     import torch
 
     from egopack.errors import UserError
+    from egopack.training.memory import keep_freed_memory
 
+    keep_freed_memory()
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
     torch.manual_seed(seed)

@@ -1,15 +1,22 @@
 #include "aggregate.h"
 
 #include <algorithm>
-#include <thread>
 #include <vector>
 
-namespace egopack {
-namespace {
+#include "parallel.h"
 
-// Sums of the gate's gradient are taken in this many parts whatever the number of threads, so that the result is the same.
-constexpr int64_t kParts = 8;
-constexpr int64_t kWorthThreads = 1 << 20;  // multiplications below which starting threads costs more than it saves
+namespace egopack {
+
+EGOPACK_WIDE void add_row(float* __restrict out, const float* __restrict row, float weight, int64_t width) {
+    for (int64_t h = 0; h < width; ++h) out[h] += weight * row[h];
+}
+
+EGOPACK_WIDE void add_gated(float* __restrict out, const float* __restrict row, const float* __restrict gate, float weight,
+                            int64_t width) {
+    for (int64_t h = 0; h < width; ++h) out[h] += weight * gate[h] * row[h];
+}
+
+namespace {
 
 // Call work(part, first node, last node) for kParts ranges of nodes with about as many edges each.
 template <typename Work>
@@ -19,31 +26,12 @@ void in_parts(const EdgeList& edges, int64_t width, Work work) {
     bounds[0] = 0;
     for (int64_t part = 1; part < kParts; ++part)
         bounds[part] = std::lower_bound(edges.row_start, edges.row_start + edges.nodes, total * part / kParts) - edges.row_start;
-    const int64_t threads = std::min<int64_t>(kParts, std::max(1u, std::thread::hardware_concurrency()));
-    auto some = [&](int64_t thread) {
-        for (int64_t part = thread; part < kParts; part += threads) work(part, bounds[part], bounds[part + 1]);
-    };
-    if (threads == 1 || total * width < kWorthThreads) {
-        for (int64_t thread = 0; thread < threads; ++thread) some(thread);
-        return;
-    }
-    std::vector<std::thread> pool;
-    for (int64_t thread = 1; thread < threads; ++thread) pool.emplace_back(some, thread);
-    some(0);
-    for (auto& thread : pool) thread.join();
+    for_parts(total * width, [&](int64_t part) { work(part, bounds[part], bounds[part + 1]); });
 }
 
 float share(const EdgeList& edges, int64_t node) {
     const int64_t degree = edges.row_start[node + 1] - edges.row_start[node];
     return edges.mean && degree ? 1.0f / static_cast<float>(degree) : 1.0f;
-}
-
-void add_row(float* __restrict out, const float* __restrict row, float weight, int64_t width) {
-    for (int64_t h = 0; h < width; ++h) out[h] += weight * row[h];
-}
-
-void add_gated(float* __restrict out, const float* __restrict row, const float* __restrict gate, float weight, int64_t width) {
-    for (int64_t h = 0; h < width; ++h) out[h] += weight * gate[h] * row[h];
 }
 
 }  // namespace
@@ -52,7 +40,6 @@ void aggregate(const EdgeList& edges, const float* message, const float* gate, f
     in_parts(edges, width, [&](int64_t, int64_t first, int64_t last) {
         for (int64_t i = first; i < last; ++i) {
             float* row = out + i * width;
-            std::fill(row, row + width, 0.0f);
             const float part = share(edges, i);
             for (int64_t e = edges.row_start[i]; e < edges.row_start[i + 1]; ++e) {
                 const float weight = (edges.is_signed ? edges.sign[e] : 1.0f) * part;

@@ -15,7 +15,7 @@ struct EdgeList {
     bool is_signed, mean;
 };
 
-// out[i] = sum (or mean) over the edges of i of sign * gate[distance] * message[source]; gate may be null.
+// out[i] += sum (or mean) over the edges of i of sign * gate[distance] * message[source]; gate may be null.
 void aggregate(const EdgeList& edges, const float* message, const float* gate, float* out, int64_t width);
 
 // Gradients of `aggregate` with respect to message [nodes, width] and, where not null, gate [distances, width].

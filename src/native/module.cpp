@@ -8,6 +8,7 @@
 
 #include "aggregate.h"
 #include "arrays.h"
+#include "dropout.h"
 #include "nms.h"
 #include "overlap.h"
 
@@ -171,6 +172,18 @@ void aggregate_edges_backward(Table<const int64_t> row_start, Table<const int64_
                        grad_gate ? grad_gate->data() : nullptr, message.shape(1));
 }
 
+using Flat = nb::ndarray<float, nb::c_contig, nb::device::cpu>;
+
+void drop_out(nb::ndarray<const float, nb::c_contig, nb::device::cpu> x, Flat out,
+              nb::ndarray<const int64_t, nb::c_contig, nb::device::cpu> seed, double p) {
+    check_length(out.size(), "out", x.size(), "x");
+    require(seed.size() == 1, "seed: expected one number");
+    require(p >= 0.0 && p < 1.0, "p: must be in [0, 1), got " + std::to_string(p));
+    nb::gil_scoped_release release;
+    dropout(x.data(), out.data(), static_cast<int64_t>(x.size()), static_cast<uint64_t>(seed.data()[0]),
+            static_cast<uint32_t>(p * 4294967296.0), static_cast<float>(1.0 / (1.0 - p)));
+}
+
 }  // namespace
 }  // namespace egopack
 
@@ -179,10 +192,12 @@ NB_MODULE(egopack_native, m) {
     m.doc() = "Compiled parts of egopack.detection and egopack.nn.";
     m.def("aggregate", &egopack::aggregate_edges, "row_start"_a, "source"_a, "sign"_a, "distance"_a, "message"_a,
           "gate"_a.none(), "out"_a, "is_signed"_a, "mean"_a,
-          "out[i] = sum or mean over edges j -> i of sign * gate[distance] * message[j]; contiguous float32 [N, H].");
+          "out[i] += sum or mean over edges j -> i of sign * gate[distance] * message[j]; contiguous float32 [N, H].");
     m.def("aggregate_backward", &egopack::aggregate_edges_backward, "row_start"_a, "source"_a, "sign"_a, "distance"_a,
           "grad"_a, "message"_a, "gate"_a.none(), "grad_message"_a, "grad_gate"_a.none(), "is_signed"_a, "mean"_a,
           "Gradients of aggregate with respect to message and gate, written in place.");
+    m.def("dropout", &egopack::drop_out, "x"_a, "out"_a, "seed"_a, "p"_a,
+          "out = x / (1 - p) where a hash of the seed (int64 [1]) and the place says so, else 0; contiguous float32.");
     m.def("nms", &egopack::nms, "segments"_a, "scores"_a, "labels"_a, "method"_a, "iou_threshold"_a, "sigma"_a,
           "min_score"_a, "max_segments"_a, "per_class"_a,
           "Kept rows (int64, best first) and their decayed scores (float32); ties go to the earlier row.");

@@ -100,4 +100,20 @@ def test_nodes_in_any_order() -> None:
 @pytest.mark.parametrize("function", [video_max, video_mean])
 def test_gradients_by_finite_differences(function: object) -> None:
     x, video = torch.randn(6, 2, dtype=torch.float64, requires_grad=True), torch.tensor([0, 0, 0, 1, 2, 2])
-    assert torch.autograd.gradcheck(lambda value: function(value, video, 3), [x])
+    assert torch.autograd.gradcheck(lambda value: function(value, video, 3), [x])  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+@pytest.mark.parametrize("training", [True, False])
+def test_classifier_with_context_is_that_of_both_side_by_side(dropout: float, training: bool) -> None:
+    head = small.randomise(Classifier(10, 3, hidden=4, dropout=dropout)).train(training)
+    assert isinstance(head, Classifier)
+    x, context = torch.randn(7, 6, requires_grad=True), torch.randn(2, 4, requires_grad=True)
+    owner = torch.tensor([0, 0, 1, 0, 1, 1, 1])
+    found = []
+    for run in (lambda: head.with_context(x, context, owner), lambda: head(torch.cat([x, context[owner]], dim=1))):
+        torch.manual_seed(0)
+        out = run()
+        found.append([out, *torch.autograd.grad(out.sin().sum(), [x, context, *head.parameters()])])
+    for got, want in zip(*found, strict=True):
+        torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-4)

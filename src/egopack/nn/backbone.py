@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from egopack.data.pyramid import Level, Pool, Pooling, Pyramid
 from egopack.nn.convolutions import make_convolution
+from egopack.nn.dropout import Dropout
 from egopack.nn.tdgc import NEGATIVE_SLOPE
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class LevelBlock(nn.Module):
     def __init__(self, params: BackboneParams) -> None:
         super().__init__()
         size = params.hidden
-        self.dropout = nn.Dropout(params.dropout)
+        self.dropout = Dropout(params.dropout)
         self.conv_norm = nn.LayerNorm(size) if params.pre_norm else None
         self.conv = nn.ModuleList(
             make_convolution(params.conv.name, size, params.conv) for _ in range(params.convs_per_level)
@@ -52,8 +53,8 @@ class LevelBlock(nn.Module):
     def forward(self, x: Tensor, level: Level) -> Tensor:
         hidden = self.dropout(x if self.conv_norm is None else self.conv_norm(x))
         for index, conv in enumerate(self.conv):
-            hidden = conv(hidden if index == 0 else F.leaky_relu(hidden, NEGATIVE_SLOPE), level)
-        x = x + F.leaky_relu(self.norm(hidden), NEGATIVE_SLOPE)
+            hidden = conv(hidden if index == 0 else F.leaky_relu(hidden, NEGATIVE_SLOPE, inplace=True), level)
+        x = x + F.leaky_relu(self.norm(hidden), NEGATIVE_SLOPE, inplace=True)
         if self.ffn is None or self.ffn_norm is None:
             return x
         hidden = self.dropout(torch.relu(self.ffn[0](self.ffn_norm(x))))
@@ -74,7 +75,7 @@ class Backbone(nn.Module):
             [input_size, params.hidden] if params.projection == "linear" else [input_size, params.hidden, params.hidden]
         )
         self.projection = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(sizes))
-        self.projection_dropout = nn.Dropout(params.projection_dropout)
+        self.projection_dropout = Dropout(params.projection_dropout)
         self.level = nn.ModuleList(LevelBlock(params) for _ in range(levels))
 
     def forward(self, x: Tensor, pyramid: Pyramid) -> list[Tensor]:

@@ -8,16 +8,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from egopack.nn.dropout import Dropout
+
 
 class Neck(nn.ModuleDict):
     """Dropout, Linear(H, F), LayerNorm, ReLU, Linear(F, F): what every task starts with. [N, H] -> [N, F]"""
 
     def __init__(self, input_size: int, size: int, dropout: float) -> None:
         super().__init__({"0": nn.Linear(input_size, size), "norm": nn.LayerNorm(size), "1": nn.Linear(size, size)})
-        self.size, self.dropout = size, nn.Dropout(dropout)
+        self.size, self.dropout = size, Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self["1"](torch.relu(self["norm"](self["0"](self.dropout(x)))))
+        return self["1"](torch.relu_(self["norm"](self["0"](self.dropout(x)))))
 
 
 class NormedLinear(nn.Linear):
@@ -28,7 +30,7 @@ class NormedLinear(nn.Linear):
         self.norm = nn.LayerNorm(output_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norm(super().forward(x)))
+        return torch.relu_(self.norm(super().forward(x)))
 
 
 class Classifier(nn.ModuleDict):
@@ -53,12 +55,26 @@ class Classifier(nn.ModuleDict):
                 "out": nn.Linear(hidden, classes, bias=last_bias),
             }
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         if prior is not None:
             nn.init.constant_(self["out"].bias, -math.log((1 - prior) / prior))  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         return self["out"](self["1"](self["0"](self.dropout(x))))
+
+    def with_context(self, x: Tensor, context: Tensor, owner: Tensor) -> Tensor:
+        """The same of [x ‖ context[owner]], for x [N, F], context [V, G] and owner [N] -> [N, classes].
+
+        The share of the context in the first product is computed once for each of its rows, unless dropout treats
+        every node on its own.
+        """
+        if self.training and self.dropout.p > 0:
+            return self(torch.cat([x, context.index_select(0, owner)], dim=1))
+        first = self["0"]
+        assert isinstance(first, NormedLinear)
+        own, shared = first.weight.split([x.shape[1], context.shape[1]], dim=1)
+        hidden = F.linear(x, own, first.bias) + F.linear(context, shared).index_select(0, owner)
+        return self["out"](self["1"](torch.relu_(first.norm(hidden))))
 
 
 def segment_mean(x: Tensor, index: Tensor, offsets: Tensor) -> Tensor:

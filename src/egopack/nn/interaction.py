@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from egopack.nn.dropout import Dropout
 from egopack.nn.tdgc import NEGATIVE_SLOPE
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ class InteractionStage(nn.Module):
 
     def __init__(self, size: int, params: InteractionParams) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(params.dropout)
+        self.dropout = Dropout(params.dropout)
         sizes = [size, *[params.hidden] * params.convs_per_stage]
         self.conv = nn.ModuleList(PrototypeConv(i, o, params.conv) for i, o in pairwise(sizes))
         self.out = nn.Linear(params.hidden, size)

@@ -64,29 +64,33 @@ class TDGC(nn.Module):
 
     def forward(self, x: Tensor, edges: Edges) -> Tensor:
         """Convolve x [N, H] over the edges -> [N, H]."""
-        message = F.leaky_relu(self.neighbour(x), NEGATIVE_SLOPE)
+        message = F.leaky_relu(self.neighbour(x), NEGATIVE_SLOPE, inplace=True)
         gates = self.gates(edges.distances) if self.gated else None
-        aggregated = aggregate(message, gates, edges, signed=self.signed, mean=self.aggr == "mean")
-        return aggregated + self.root(x) + self.bias
+        root = F.linear(x, self.root.weight, self.bias)
+        return aggregate(message, gates, edges, signed=self.signed, mean=self.aggr == "mean", onto=root)
 
     def extra_repr(self) -> str:
         names = ("aggr", "signed", "gated", "gate_activation")
         return ", ".join([str(self.size), *(f"{name}={getattr(self, name)}" for name in names)])
 
 
-def aggregate(message: Tensor, gates: Tensor | None, edges: Edges, *, signed: bool, mean: bool) -> Tensor:
-    """Sum or mean over the neighbours of sign * gate * message.
+def aggregate(
+    message: Tensor, gates: Tensor | None, edges: Edges, *, signed: bool, mean: bool, onto: Tensor | None = None
+) -> Tensor:
+    """Sum or mean over the neighbours of sign * gate * message, added to `onto`, whose memory may become the result's.
 
     Compiled on a CPU where few distinct distances occur, as on any regular grid; edge by edge otherwise.
-    Shapes: message [N, H], gates [U, H] or None -> [N, H].
+    Shapes: message [N, H], gates [U, H] or None, onto [N, H] or None -> [N, H].
     """
     few = gates is None or len(gates) <= MOST_DISTANCES
     if few and message.device.type == "cpu" and message.dtype == torch.float32:
-        return _Compiled.apply(message, gates, edges, signed, mean)
-    return aggregate_by_edge(message, gates, edges, signed=signed, mean=mean)
+        return _Compiled.apply(message, gates, torch.zeros_like(message) if onto is None else onto, edges, signed, mean)
+    return aggregate_by_edge(message, gates, edges, signed=signed, mean=mean, onto=onto)
 
 
-def aggregate_by_edge(message: Tensor, gates: Tensor | None, edges: Edges, *, signed: bool, mean: bool) -> Tensor:
+def aggregate_by_edge(
+    message: Tensor, gates: Tensor | None, edges: Edges, *, signed: bool, mean: bool, onto: Tensor | None = None
+) -> Tensor:
     """`aggregate` with one row an edge: the readable form, for any graph and device."""
     weight = edges.sign if signed else torch.ones_like(edges.sign)
     if mean:
@@ -94,26 +98,28 @@ def aggregate_by_edge(message: Tensor, gates: Tensor | None, edges: Edges, *, si
     per_edge = message[edges.source] * weight[:, None].to(message.dtype)
     if gates is not None:
         per_edge = per_edge * gates[edges.distance_id].to(message.dtype)
-    return torch.zeros_like(message).index_add(0, edges.target, per_edge)
+    return (torch.zeros_like(message) if onto is None else onto).index_add(0, edges.target, per_edge)
 
 
 class _Compiled(torch.autograd.Function):
     """`aggregate` in compiled code, which relies on the reverse of every edge being an edge."""
 
     @staticmethod
-    def forward(ctx: Any, message: Tensor, gates: Tensor | None, edges: Edges, signed: bool, mean: bool) -> Tensor:
+    def forward(
+        ctx: Any, message: Tensor, gates: Tensor | None, onto: Tensor, edges: Edges, signed: bool, mean: bool
+    ) -> Tensor:
         message, gates = message.detach().contiguous(), None if gates is None else gates.detach().contiguous()
-        out = torch.empty_like(message)
+        ctx.mark_dirty(onto)
         egopack_native.aggregate(
-            edges.row_start, edges.source, edges.sign, edges.distance_id, message, gates, out, signed, mean
+            edges.row_start, edges.source, edges.sign, edges.distance_id, message, gates, onto.detach(), signed, mean
         )
         ctx.edges, ctx.signed, ctx.mean = edges, signed, mean
         ctx.save_for_backward(message, gates)
-        return out
+        return onto
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, Tensor, None, None, None]:
         message, gates = ctx.saved_tensors
         edges, grad = ctx.edges, grads[0].contiguous()
         grad_message, grad_gates = torch.empty_like(message), None if gates is None else torch.empty_like(gates)
@@ -130,4 +136,4 @@ class _Compiled(torch.autograd.Function):
             ctx.signed,
             ctx.mean,
         )
-        return grad_message, grad_gates, None, None, None
+        return grad_message, grad_gates, grads[0], None, None, None

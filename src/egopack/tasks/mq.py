@@ -130,10 +130,10 @@ class MomentQueries(Task):
         if streams:
             features = (features + sum(self.neck(stream) for stream in streams.values())) / (1 + len(streams))
         video = torch.cat([level.video for level in batch.pyramid])
-        context = video_mean(features, video, len(batch))[video]
+        context = video_mean(features, video, len(batch))
         scale = torch.cat([self.scales[level.index].expand(len(level.pos)) for level in batch.pyramid])
         offsets = torch.relu(self.regressor["out"](self.regressor["0"](features))) * scale[:, None]
-        return {"class_logits": self.classifier(torch.cat([features, context], dim=1)), "offsets": offsets}
+        return {"class_logits": self.classifier.with_context(features, context, video), "offsets": offsets}
 
     def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         logits, offsets = outputs["class_logits"].float(), outputs["offsets"].float()

@@ -39,4 +39,4 @@ def make_optimiser(network: nn.Module, params: OptimiserParams) -> torch.optim.A
         }
         for decay in (True, False)
     ]
-    return torch.optim.Adam(groups, lr=params.lr, foreach=True)
+    return torch.optim.Adam(groups, lr=params.lr, fused=True)

@@ -1,0 +1,89 @@
+"""TDGC over its matrix products, on regular and irregular positions; time per node as graphs grow."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from egopack.data.pyramid import build_pyramid, radius_edges
+from egopack.nn.backbone import Backbone
+from egopack.nn.tdgc import TDGC, aggregate_by_edge
+from tests.benchmarks.floor import Product, floor_of
+from tests.benchmarks.measure import Run, Work
+from tests.benchmarks.workloads import GRID, RADIUS_S, backbone_params, size_of
+
+SCALING_HIDDEN = 256
+REFERENCE = 10_000  # nodes that the others are compared with
+
+
+def make(case: str, quick: bool) -> Work:
+    if case.startswith("scaling"):
+        return scaling(case, quick)
+    size = size_of(quick)
+    lengths = [900 // (30 if quick else 1)] * 4
+    regular = np.concatenate([GRID.positions(length) for length in lengths])
+    jitter = np.random.default_rng(0).uniform(-0.25, 0.25, len(regular)).astype(np.float32)
+    conv = TDGC(size.hidden)
+    torch.nn.init.normal_(conv.bias)
+    ours = forward_backward(conv, regular, lengths)
+    if case == "conv_regular":
+        product = Product(len(regular), size.hidden, size.hidden, True, True)
+        return Work(ours, floor_of([product, product]), "its two matrix products", goal=1.25)
+    irregular = forward_backward(conv, regular + jitter, lengths)
+    return Work(
+        irregular, ours, "regular positions", goal=3.0, check=lambda: same_by_edge(conv, regular + jitter, lengths)
+    )
+
+
+def forward_backward(conv: TDGC, pos: np.ndarray, lengths: list[int]) -> Run:
+    x = torch.randn(len(pos), conv.size, requires_grad=True)
+    edges = radius_edges(pos, lengths, RADIUS_S)
+    gradient = torch.randn(len(pos), conv.size)
+
+    def run() -> None:
+        x.grad = None
+        conv.zero_grad(set_to_none=True)
+        conv(x, edges).backward(gradient)
+
+    return run
+
+
+def same_by_edge(conv: TDGC, pos: np.ndarray, lengths: list[int]) -> None:
+    """The convolution equals the readable form, message by message."""
+    x: Tensor = torch.randn(len(pos), conv.size)
+    edges = radius_edges(pos, lengths, RADIUS_S)
+    with torch.no_grad():
+        message = torch.nn.functional.leaky_relu(conv.neighbour(x), 0.2)
+        received = aggregate_by_edge(message, conv.gates(edges.distances), edges, signed=True, mean=True)
+        torch.testing.assert_close(conv(x, edges), received + conv.root(x) + conv.bias, rtol=1e-4, atol=1e-4)
+
+
+def scaling(case: str, quick: bool) -> Work:
+    """Seconds per node of a level of the backbone, graph included, against those of 10,000 nodes in 16 videos."""
+    kind, count = case.removeprefix("scaling_").split("_")
+    number, small = int(count), 50 if quick else 1
+    lengths = [max(1, number // small)] if kind == "nodes" else [max(1, 400 // small)] * number
+    reference = [REFERENCE // 16 // small] * 16
+    backbone = Backbone(64, 1, backbone_params(size_of(quick)).model_copy(update={"hidden": SCALING_HIDDEN}))
+    repeats = max(1, REFERENCE // sum(lengths)) if not quick else 1
+    return Work(
+        level_step(backbone, lengths, repeats),
+        level_step(backbone, reference, 1),
+        f"{sum(reference):,} nodes in 16 videos, per node",
+        goal=1.25,
+        units=(sum(lengths) * repeats, sum(reference)),
+    )
+
+
+def level_step(backbone: Backbone, lengths: list[int], repeats: int) -> Run:
+    pos = np.concatenate([GRID.positions(length) for length in lengths])
+    x = torch.randn(len(pos), 64)
+
+    def run() -> None:
+        for _ in range(repeats):
+            backbone.zero_grad(set_to_none=True)
+            pyramid = build_pyramid(pos, lengths, levels=1, radius_s=RADIUS_S)
+            backbone(x, pyramid)[0].mean().backward()
+
+    return run

@@ -86,15 +86,27 @@ def collect(samples: Path, tasks: Iterable[str], shards: Path, manifests: Path, 
     return report
 
 
-def numbers(report: Mapping[str, Any]) -> dict[str, Any]:
+def numbers(report: Report) -> dict[str, Any]:
     """The counts of a report without the examples: numbers alone, which two runs can be compared by."""
-    kept: dict[str, Any] = {}
-    for key, value in report.items():
-        if isinstance(value, Mapping):
-            kept[key] = value["count"] if "examples" in value else numbers(value)
-        elif isinstance(value, int):
-            kept[key] = value
-    return kept
+    stored = report["stored"]
+    return {
+        "features": {
+            name: {"found": counts["found"]} | {kind: _total(counts[kind]) for kind in KINDS}
+            for name, counts in report["features"].items()
+        },
+        "stored": {"videos": stored["videos"], "rows": stored["rows"], "skipped": _counts(stored["skipped"])},
+        "tasks": {
+            task: {
+                split: {"found": part["found"], "samples": part["samples"], "skipped": _counts(part["skipped"])}
+                for split, part in splits.items()
+            }
+            for task, splits in report["tasks"].items()
+        },
+    }
+
+
+def _counts(skipped: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    return {reason: entry["count"] for reason, entry in skipped.items()}
 
 
 def _storable(
@@ -188,7 +200,7 @@ def table(report: Report) -> str:
 
 
 def _total(skipped: Mapping[str, Mapping[str, Any]]) -> int:
-    return sum(entry["count"] for entry in skipped.values())
+    return sum(_counts(skipped).values())
 
 
 def _reasons(skipped: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ ROOT_VARIABLE = "EGO4D_ROOT"
 
 
 class Stage(click.Command):
-    """A command whose user errors are one line on stderr and exit status 1."""
+    """A command whose user errors, and those of disk and permissions, are one line on stderr and exit status 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         from egopack.errors import UserError
@@ -40,6 +41,11 @@ class Stage(click.Command):
             return super().invoke(ctx)
         except UserError as error:
             raise click.ClickException(str(error)) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE or not error.strerror:
+                raise
+            message = f"{error.filename or 'a file'}: {error.strerror}; check the room on its disk and its permissions"
+            raise click.ClickException(message) from None
 
 
 def load() -> Params:
@@ -49,9 +55,9 @@ def load() -> Params:
     return load_params(PARAMS)
 
 
-def raw_root(params: Params) -> Path:
-    """Where Ego4D is: $EGO4D_ROOT, else `data.root`; a relative path that an experiment's copy lacks is looked for in
-    the original.
+def raw_root(params: Params, given: Path | None = None) -> Path:
+    """Where Ego4D is: `given`, else $EGO4D_ROOT, else `data.root`; a relative path that an experiment's copy lacks is
+    looked for in the original.
 
     Raises:
         UserError: there is no such folder.
@@ -59,8 +65,8 @@ def raw_root(params: Params) -> Path:
     from egopack.errors import UserError
 
     named = os.environ.get(ROOT_VARIABLE)
-    source = f"${ROOT_VARIABLE}" if named else f"{PARAMS}: data.root"
-    root = Path(named or params.data.root).expanduser()
+    source = "--root" if given else f"${ROOT_VARIABLE}" if named else f"{PARAMS}: data.root"
+    root = Path(given or named or params.data.root).expanduser()
     original = Path(os.environ.get("DVC_ROOT", "."))
     for candidate in (root, original / root):
         if candidate.is_dir():

@@ -38,7 +38,7 @@ def main() -> None:
             progress=show,
         )
     write_json(METRICS / "shards.json", summary | {"skipped": skips.to_dict()})
-    click.echo(f"{SHARDS}: " + ", ".join(f"{value} {name}" for name, value in summary.items()))
+    click.echo(f"{SHARDS}: " + ", ".join(f"{value} {name}" for name, value in summary.items() if name != "files"))
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from stages.common import METRICS, MODELS, PACKS, SAMPLES, SHARDS, Stage, load, start
@@ -18,6 +16,7 @@ def main(pack: str) -> None:
     """
     params = load()
     from egopack.data.shard_reader import FeatureShards
+    from egopack.files import read_json
     from egopack.indexing import read_split
     from egopack.tasks.base import load_task
     from egopack.training.checkpoint import save_checkpoint
@@ -27,7 +26,7 @@ def main(pack: str) -> None:
 
     device = start(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
-    members = json.loads((PACKS / f"{pack}.train.json").read_text())
+    members = read_json(PACKS / f"{pack}.train.json")
     setups = {
         name: (load_task(name).Params.model_validate(one["params"]), one["labels"]) for name, one in members.items()
     }

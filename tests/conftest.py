@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.workplace import Workplace, write_small_corpus
+
 PARITY_DIR = Path(__file__).parent / "parity"
 
 
@@ -24,3 +26,18 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "paths(*patterns): run once for each parity file of these names, given as a path"
     )
+
+
+@pytest.fixture(scope="session")
+def small_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A built-in corpus of a few short videos; tests change copies of it."""
+    return write_small_corpus(tmp_path_factory.mktemp("corpus") / "raw")
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, small_corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:
+    """A folder to run stages in, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("EGO4D_ROOT", raising=False)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    return Workplace(tmp_path, small_corpus)

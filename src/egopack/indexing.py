@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.layout import SPLITS
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
-from egopack.files import write_json
+from egopack.files import read_json, write_json
 from egopack.tasks import base
 from egopack.tasks.base import Labels, SampleSource, TaskBlock
 
@@ -37,19 +36,12 @@ def index_task(
     Raises:
         UserError: an annotation file cannot be trusted, or a split that training needs has nothing usable.
     """
-    report, found = {}, {}
+    report: dict[str, Any] = {}
+    found: dict[str, list[Sample]] = {}
     for split in SPLITS:
-        skips = Skips()
-        found[split] = distinct(block.task.samples(SampleSource(annotations, rows, grid, skips), split, block.params), skips)
-        report[split] = {"samples": len(found[split]), "skipped": skips.to_dict()}
+        found[split], report[split] = index_split(block, annotations, rows, grid, split)
         if split in NEEDED and not found[split]:
-            reasons = (
-                ", ".join(f"{entry['count']} {reason}" for reason, entry in skips.to_dict().items())
-                or "the file lists none"
-            )
-            raise UserError(
-                f"tasks.{name}: no usable sample in split {split!r} of {block.params.annotations} ({reasons})"
-            )
+            raise UserError(nothing_usable(name, block, split, report[split]))
     for split, samples in found.items():
         write_samples(folder / f"{split}.h5", samples)
     labels = block.task.labels(annotations)
@@ -66,6 +58,29 @@ def index_task(
         },
     )
     return report
+
+
+def index_split(
+    block: TaskBlock, annotations: Annotations, rows: Mapping[str, int], grid: Grid, split: str
+) -> tuple[list[Sample], dict[str, Any]]:
+    """The samples of a split and its part of the report: what its file lists, what was skipped and why, and the videos
+    that lack features.
+    """
+    source = SampleSource(annotations, rows, grid, Skips())
+    samples = distinct(block.task.samples(source, split, block.params), source.skips)
+    return samples, {
+        "found": annotations.found(block.params.annotations, split),
+        "samples": len(samples),
+        "skipped": source.skips.to_dict(),
+        "lacking": sorted(source.lacking),
+    }
+
+
+def nothing_usable(name: str, block: TaskBlock, split: str, report: Mapping[str, Any]) -> str:
+    """What to say of a split that training needs and that has no sample."""
+    reasons = ", ".join(f"{entry['count']} {reason}" for reason, entry in report["skipped"].items())
+    source = block.params.annotations
+    return f"tasks.{name}: no usable sample in split {split!r} of {source} ({reasons or 'the file lists none'})"
 
 
 def distinct(samples: Sequence[Sample], skips: Skips) -> list[Sample]:
@@ -90,5 +105,4 @@ def read_split(folder: Path, split: str) -> list[Sample]:
 
 def read_labels(folder: Path) -> Labels:
     """Label sets as `index_task` wrote them."""
-    labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-    return {key: tuple(value) for key, value in labels.items()}
+    return {key: tuple(value) for key, value in read_json(folder / "labels.json").items()}

@@ -183,7 +183,10 @@ def test_several_sets_lie_side_by_side(tmp_path: Path) -> None:
     skips = Skips()
     two = {**SETS, "g": FeatureSet(size=2, window=32)}
     summary = write_shards(tmp_path, two, ["u", "only_a", "only_b"], tmp_path / "out", skips=skips)
+    files = summary.pop("files")
     assert summary == {"videos": 1, "rows": 7, "shards": 1, "width": 8}
+    assert {name: one["found"] for name, one in files.items()} == {"f": 2, "g": 2}
+    assert files["g"]["missing"] == {"video without a feature file of g": {"count": 1, "examples": ["only_a"]}}
     np.testing.assert_array_equal(FeatureShards(tmp_path / "out").read("u"), np.hstack([a["u"][:7], b["u"]]))
     assert skips.to_dict() == {
         "video without a feature file of f": {"count": 1, "examples": ["only_b"]},
@@ -205,6 +208,10 @@ def test_what_cannot_be_used_is_counted_and_named_on_every_run(tmp_path: Path, r
         skips = Skips()
         summary = write_shards(root, SETS, videos, tmp_path / "out", skips=skips, shard_bytes=900)
         assert summary["videos"] == 6
+        files = summary["files"]["f"]
+        assert files["found"] == 9  # a folder is not a file
+        for kind in ("missing", "wrong size", "damaged"):
+            assert [entry["count"] for entry in files[kind].values()] == [1]
         assert {reason: entry["examples"] for reason, entry in skips.to_dict().items()} == {
             "feature file that is cut short or not a plain tensor": ["f/v1.pt"],
             "feature file of another width than its set": ["f/v2.pt"],

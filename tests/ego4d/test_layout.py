@@ -25,11 +25,11 @@ def test_names_follow_the_official_layout(tmp_path: Path) -> None:
 def test_feature_file_prefers_pt_and_may_be_absent(tmp_path: Path) -> None:
     folder = layout.feature_dir(tmp_path, "egovlp")
     folder.mkdir(parents=True)
-    assert layout.feature_file(tmp_path, "egovlp", "u") is None
+    assert layout.feature_files(tmp_path, "egovlp", "u") == []
     (folder / "u.npy").touch()
-    assert layout.feature_file(tmp_path, "egovlp", "u") == folder / "u.npy"
+    assert layout.feature_files(tmp_path, "egovlp", "u") == [folder / "u.npy"]
     (folder / "u.pt").touch()
-    assert layout.feature_file(tmp_path, "egovlp", "u") == folder / "u.pt"
+    assert layout.feature_files(tmp_path, "egovlp", "u") == [folder / "u.pt", folder / "u.npy"]
 
 
 def test_unknown_sources_and_splits_are_refused(tmp_path: Path) -> None:

@@ -73,10 +73,9 @@ def smaller(params: dict[str, Any]) -> None:
     params["packs"] = packs
 
 
-@pytest.fixture(scope="package")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A reduced clone in which `dvc repro` ran from nothing, its results committed."""
-    clone = Clone(tmp_path_factory.mktemp("pipeline") / "clone")
+def copy_of_the_project(path: Path) -> Clone:
+    """A git repository of the files of the working tree, without tests and results."""
+    clone = Clone(path)
     clone.path.mkdir()
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -90,6 +89,13 @@ def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Clone:
             (clone.path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, clone.path / name)
     clone.git("init", "--quiet", "--initial-branch", "main")
+    return clone
+
+
+@pytest.fixture(scope="package")
+def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A reduced clone in which `dvc repro` ran from nothing, its results committed."""
+    clone = copy_of_the_project(tmp_path_factory.mktemp("pipeline") / "clone")
     clone.edit(smaller)
     clone.commit()
     ran = clone.dvc("repro")

@@ -15,10 +15,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from egopack.data.hdf5 import new_hdf5
 from egopack.errors import UserError
-from egopack.files import atomic_path
-
-LIBVER = ("v110", "v110")  # a fixed file format: the bytes do not depend on the HDF5 at hand
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def write_samples(path: Path | str, samples: Sequence[Sample]) -> None:
     targets whose names, types or trailing shapes differ from the first sample's.
     """
     _check(samples)
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=LIBVER, track_order=False) as file:
+    with new_hdf5(path) as file:
         file.attrs["samples"] = len(samples)
         _write_texts(file, "key", [sample.key for sample in samples])
         _write_texts(file, "video_uid", [sample.video_uid for sample in samples])

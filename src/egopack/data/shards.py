@@ -11,21 +11,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal
 
 import h5py
 import numpy as np
 
+from egopack.data.hdf5 import new_hdf5
 from egopack.data.shard_reader import COLUMNS, VIDEOS, FeatureShards, shard_name
-from egopack.ego4d import layout
-from egopack.ego4d.features import DamagedFile, aligned_rows, read_features, read_video
-from egopack.ego4d.manifest import stamp
+from egopack.data.survey import UNREADABLE, Video, ahead, check_widths, count_files, count_skips, survey
+from egopack.ego4d.features import DamagedFile, read_video
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.files import atomic_path
@@ -33,24 +30,8 @@ from egopack.params import FeatureSet
 
 __all__ = ["FeatureShards", "write_shards"]
 
-LIBVER = ("v110", "v110")  # a fixed file format: the bytes do not depend on the HDF5 at hand
-HEADERS_AHEAD = 64
 FORMAT = 1  # of the shards; a new number makes those of an earlier one stale
 ZEROED = "video with rows of NaN, Inf or overflow, set to zero"
-T = TypeVar("T")
-J = TypeVar("J")
-
-
-@dataclass(frozen=True)
-class _Video:
-    """What the headers of a video's feature files tell; each tuple has one entry for each feature set."""
-
-    uid: str
-    files: tuple[Path, ...] = ()
-    stamps: tuple[str, ...] = ()
-    widths: tuple[int, ...] = ()
-    length: int = 0  # rows on the common grid
-    problem: tuple[str, str] | None = None  # a reason and an item to skip
 
 
 def write_shards(
@@ -65,21 +46,24 @@ def write_shards(
     resume: bool = True,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, int]:
+) -> dict[str, Any]:
     """Write the features of `uids` to the folder `out`, in shards of about `shard_bytes`.
 
     The sets of `features` are laid side by side on the grid of the first. The bytes depend on nothing but the files
     and these settings. With `resume`, finished shards of the same content stay: an interrupted run redoes at most one.
     Memory: a video for each of the `workers` (default: the cores) that read ahead. `progress(done, total)`: videos.
     Skipped and counted: a video without a file, with a damaged one, or with NaN in most of its rows.
-    Returns {"videos", "rows", "shards", "width"}. Raises UserError where the files are not as wide as `features` says,
-    no video is left, or the disk is too small.
+    Returns {"videos", "rows", "shards", "width", "files": what `count_files` counts}. Raises UserError where the files
+    are not as wide as `features` says, no video is left, or the disk is too small.
     """
     out, wanted, tell = Path(out), sorted(set(uids)), progress or (lambda done, total: None)
     out.mkdir(parents=True, exist_ok=True)
     workers = workers or min(os.cpu_count() or 1, 8)
     with ThreadPoolExecutor(workers) as pool:
-        videos = _plan(pool, Path(root), features, wanted, skips)
+        surveyed = survey(pool, Path(root), features, wanted)
+        check_widths(features, surveyed)
+        count_skips(surveyed, skips)
+        videos = [video for video in surveyed if not video.problem]
         writer = _Writer(pool, workers, features, storage)
         shards = list(_split(videos, writer.row_bytes, shard_bytes))
         plans = [_plan_digest(shard, features, storage) for shard in shards]
@@ -96,67 +80,13 @@ def write_shards(
         reasons = ", ".join(skips.to_dict()) or "none was asked for"
         raise UserError(f"{root}: no video has features of {', '.join(features)} that can be used ({reasons})")
     _write_videos(out / VIDEOS, entries)
-    rows = sum(entry[3] for entry in entries)
-    return {"videos": len(entries), "rows": rows, "shards": len(shards), "width": writer.width}
+    summary = {"videos": len(entries), "rows": sum(entry[3] for entry in entries), "shards": len(shards)}
+    return {**summary, "width": writer.width, "files": count_files(features, surveyed)}
 
 
-def _ahead(pool: ThreadPoolExecutor, job: Callable[[J], T], items: Iterable[J], ahead: int) -> Iterator[T]:
-    """Results of `job` in the order of `items`, at most `ahead` of them begun before they are asked for."""
-    rest = iter(items)
-    begun: deque[Future[T]] = deque(pool.submit(job, item) for item in islice(rest, ahead))
-    try:
-        while begun:
-            result = begun.popleft().result()
-            begun.extend(pool.submit(job, item) for item in islice(rest, 1))
-            yield result
-    finally:
-        for future in begun:
-            future.cancel()
-
-
-def _plan(
-    pool: ThreadPoolExecutor, root: Path, features: Mapping[str, FeatureSet], uids: Sequence[str], skips: Skips
-) -> list[_Video]:
-    """The videos that can be stored, with their lengths; the files' headers are read, their rows are not."""
-    videos = list(_ahead(pool, lambda uid: _probe(root, features, uid), uids, HEADERS_AHEAD))
-    for k, (name, one) in enumerate(features.items()):
-        widths = Counter(video.widths[k] for video in videos if video.widths)
-        width = widths.most_common(1)[0][0] if widths else one.size
-        if width != one.size:
-            key = f"data.features.{name}.size"
-            raise UserError(f"{key} is {one.size}, but the files are {width} wide; set it to {width}")
-    for video in videos:
-        if video.problem:
-            skips.add(*video.problem)
-    return [video for video in videos if not video.problem]
-
-
-def _probe(root: Path, features: Mapping[str, FeatureSet], uid: str) -> _Video:
-    files, stamps, shapes = [], [], []
-    for name in features:
-        path = layout.feature_file(root, name, uid)
-        if path is None:
-            return _Video(uid, problem=(f"video without a feature file of {name}", uid))
-        try:
-            shapes.append(read_features(path).shape)
-            stamps.append(stamp(path))
-        except DamagedFile as error:
-            return _Video(uid, problem=(str(error), f"{name}/{path.name}"))
-        except OSError:
-            return _Video(uid, problem=("feature file that cannot be read", f"{name}/{path.name}"))
-        files.append(path)
-    sets, widths = list(features.values()), tuple(shape[1] for shape in shapes)
-    length = len(aligned_rows(sets, [shape[0] for shape in shapes])[0])
-    problem = None if length else ("feature files that share no moment", uid)
-    for path, width, one in zip(files, widths, sets, strict=True):
-        if width != one.size:
-            problem = ("feature file of another width than its set", f"{path.parent.name}/{path.name}")
-    return _Video(uid, tuple(files), tuple(stamps), widths, length, problem)
-
-
-def _split(videos: Sequence[_Video], row_bytes: int, shard_bytes: int) -> Iterator[list[_Video]]:
+def _split(videos: Sequence[Video], row_bytes: int, shard_bytes: int) -> Iterator[list[Video]]:
     """Cut into shards of at most `shard_bytes`; a longer video has one of its own."""
-    shard: list[_Video] = []
+    shard: list[Video] = []
     filled = 0
     for video in videos:
         size = video.length * row_bytes
@@ -169,7 +99,7 @@ def _split(videos: Sequence[_Video], row_bytes: int, shard_bytes: int) -> Iterat
         yield shard
 
 
-def _plan_digest(shard: Sequence[_Video], features: Mapping[str, FeatureSet], storage: str) -> str:
+def _plan_digest(shard: Sequence[Video], features: Mapping[str, FeatureSet], storage: str) -> str:
     settings = {name: one.model_dump() for name, one in features.items()}
     content = [(video.uid, [file.suffix for file in video.files], video.stamps, video.length) for video in shard]
     return hashlib.sha256(json.dumps([FORMAT, storage, list(settings.items()), content]).encode()).hexdigest()
@@ -194,7 +124,7 @@ def _clear(out: Path, shards: int) -> None:
                 path.unlink()
 
 
-def _check_space(out: Path, shards: Mapping[str, Sequence[_Video]], row_bytes: int) -> None:
+def _check_space(out: Path, shards: Mapping[str, Sequence[Video]], row_bytes: int) -> None:
     """UserError where the shards to write do not fit, with the room of those that they replace."""
     needed = sum(video.length for shard in shards.values() for video in shard) * row_bytes
     replaced = sum((out / name).stat().st_size for name in shards if (out / name).exists())
@@ -211,16 +141,16 @@ class _Writer:
         self.width = sum(one.size for one in self.sets)
         self.row_bytes = self.width * np.dtype(storage).itemsize
 
-    def write(self, path: Path, videos: Sequence[_Video], plan: str) -> Iterator[None]:
+    def write(self, path: Path, videos: Sequence[Video], plan: str) -> Iterator[None]:
         """Write one shard, yielding after each video. One whose rows are spoilt leaves unused rows at the end."""
         index: list[tuple[bytes, int, int]] = []
         zeroed: dict[str, int] = {}
         spoilt: dict[str, str] = {}
         at = 0
-        with atomic_path(path) as temporary, h5py.File(temporary, "w", libver=LIBVER) as file:
+        with new_hdf5(path) as file:
             shape = (sum(video.length for video in videos), self.width)
             rows = file.create_dataset("rows", shape, self.storage, track_times=False, fill_time="never")
-            read = _ahead(self.pool, self._read, videos, self.ahead)
+            read = ahead(self.pool, self._read, videos, self.ahead)
             for video, (values, bad, reason) in zip(videos, read, strict=True):
                 yield
                 if reason:
@@ -237,14 +167,14 @@ class _Writer:
             for name, value in (("plan", plan), ("spoilt", json.dumps(spoilt)), ("zeroed", json.dumps(zeroed))):
                 file.attrs[name] = np.void(value.encode())  # of any length, unlike a text
 
-    def _read(self, video: _Video) -> tuple[np.ndarray, int, str]:
+    def _read(self, video: Video) -> tuple[np.ndarray, int, str]:
         nothing = np.empty((0, self.width), self.storage)
         try:
             values, bad = read_video(video.files, self.sets, self.storage)
         except DamagedFile as error:
             return nothing, 0, str(error)
         except OSError:
-            return nothing, 0, "feature file that cannot be read"
+            return nothing, 0, UNREADABLE
         return (
             (values, bad, "") if len(values) == video.length else (nothing, 0, "feature file that changed while read")
         )

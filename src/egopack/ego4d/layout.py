@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from egopack.errors import UserError
+
 SPLITS = ("train", "val", "test_unannotated")
 VERSIONS = ("v1", "v2")
 FEATURE_SUFFIXES = (".pt", ".npy")
@@ -71,14 +73,20 @@ def feature_dir(root: Path | str, name: str) -> Path:
     return Path(root) / "features" / name
 
 
-def feature_file(root: Path | str, name: str, video_uid: str) -> Path | None:
-    """A video's file in a feature set, None where there is none."""
+def feature_files(root: Path | str, name: str, video_uid: str) -> list[Path]:
+    """A video's files in a feature set, .pt before .npy: none, one, or by mistake both."""
     folder = feature_dir(root, name)
     candidates = (folder / f"{video_uid}{suffix}" for suffix in FEATURE_SUFFIXES)
-    return next((path for path in candidates if path.is_file()), None)
+    return [path for path in candidates if path.is_file()]
 
 
 def feature_uids(root: Path | str, names: Iterable[str]) -> list[str]:
-    """Videos that have a file in any of the feature sets, sorted."""
-    files = (path for name in names for path in feature_dir(root, name).iterdir())
+    """Videos that have a file in any of the feature sets, sorted; UserError where the folder of a set is missing."""
+    folders = [feature_dir(root, name) for name in names]
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(
+                f"{folder}: no such folder; put the features there, or take {folder.name} off data.features"
+            )
+    files = (path for folder in folders for path in folder.iterdir())
     return sorted({path.stem for path in files if path.suffix in FEATURE_SUFFIXES})

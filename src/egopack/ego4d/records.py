@@ -16,6 +16,7 @@ from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 
 UNLABELLED = -1
+SPOILT_MOMENT = "moment of no length"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,7 @@ def _moments(clip: Item, skips: Skips) -> Iterator[Moment]:
         if end > start:
             yield moment
         else:
-            skips.add("moment of no length", row.name())
+            skips.add(SPOILT_MOMENT, row.name())
 
 
 def read_taxonomy(path: Path | str) -> Taxonomy:

@@ -9,7 +9,7 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -43,11 +43,13 @@ class SampleSource:
     rows: Mapping[str, int]
     grid: Grid
     skips: Skips
+    lacking: set[str] = field(default_factory=set)  # videos without features, as they are asked for
 
     def usable(self, video_uid: str, item: str) -> bool:
         """Whether the video has features; if not, the item is counted as skipped."""
         if video_uid in self.rows:
             return True
+        self.lacking.add(video_uid)
         self.skips.add("video without features", item)
         return False
 

@@ -96,6 +96,8 @@ class LongTermAnticipation(Task):
                 continue
             actions = sorted(unordered, key=lambda action: action.action_idx)
             available = source.rows[actions[0].video_uid]
+            if len(actions) <= OBSERVED + horizon:
+                source.skips.add("clip with too few actions to anticipate", clip_uid)
             for first in range(len(actions) - OBSERVED - horizon):
                 observed, future = (
                     actions[first : first + OBSERVED],

@@ -1,0 +1,59 @@
+"""HDF5 files written whole or not at all, also where the disk fills."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from egopack.files import atomic_path
+
+LIBVER = ("v110", "v110")  # a fixed file format: the bytes do not depend on the HDF5 at hand
+ALIGNED = {"alignment_threshold": 256, "alignment_interval": 4096}  # datasets can be mapped from a page on
+
+
+@contextmanager
+def new_hdf5(path: Path | str) -> Iterator[h5py.File]:
+    """A new HDF5 file to write to; it takes the name `path` when the block ends without an error.
+
+    Raises OSError that names `path` where the disk is full or fails.
+    """
+    with atomic_path(path) as temporary, _Patient(temporary, "w+b") as below:
+        with h5py.File(below, "w", libver=LIBVER, track_order=False, **ALIGNED) as file:
+            yield file
+        if below.failure:
+            raise OSError(below.failure.errno, below.failure.strerror, str(path))
+
+
+class _Patient(io.FileIO):
+    """A file that keeps its first failure to write to itself: HDF5, told of a full disk, crashes when it closes."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while len(rest) and not self.failure:
+                rest = rest[super().write(rest) :]
+        except OSError as error:
+            self.failure = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self.tell() if self.failure else super().truncate(size)
+        except OSError as error:
+            self.failure = error
+            return self.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        read = super().readinto(buffer) or 0
+        if self.failure:  # what could not be written reads as zeros
+            memoryview(buffer).cast("B")[read:] = bytes(len(buffer) - read)
+            return len(buffer)
+        return read

@@ -1,0 +1,28 @@
+"""Count what the data holds."""
+
+from __future__ import annotations
+
+import click
+
+from stages.common import MANIFEST, METRICS, SAMPLES, Stage, load
+
+
+@click.command(cls=Stage)
+def main() -> None:
+    """Write metrics/data.json: what was found, stored, sampled and skipped by reason, so that `dvc metrics diff` shows
+    a change of the data.
+
+    Read from metrics/shards.json, data/samples/*/report.json and data/manifest/features. `python -m stages.check`
+    counts the same from the raw files, before anything runs.
+    """
+    params = load()
+    from egopack.checking import collect, numbers
+    from egopack.files import write_json
+
+    report = collect(SAMPLES, params.tasks, METRICS / "shards.json", MANIFEST / "features", params.data.features)
+    write_json(METRICS / "data.json", numbers(report))
+    click.echo(f"{METRICS / 'data.json'}: {report['stored']['videos']} videos, {len(report['tasks'])} tasks")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from egopack.data.hdf5 import new_hdf5
+
+
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """No file can grow beyond `size` bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def write(path: Path) -> None:
+    with new_hdf5(path) as file:
+        rows = file.create_dataset("rows", (1000, 8), "f4", track_times=False, fill_time="never")
+        for at in range(0, 1000, 250):
+            rows[at : at + 250] = np.full((250, 8), at, np.float32)
+        file.create_dataset("index", data=np.arange(20), track_times=False)
+        file.attrs["plan"] = "p"
+
+
+def test_the_same_bytes_with_datasets_on_pages(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5")
+    write(tmp_path / "b.h5")
+    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["rows"].id.get_offset() % 4096 == 0
+        np.testing.assert_array_equal(file["rows"][:, 0], np.repeat([0, 250, 500, 750], 250))
+        assert (file["index"][...].tolist(), file.attrs["plan"]) == (list(range(20)), "p")
+
+
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    write(tmp_path / "whole.h5")
+    size = (tmp_path / "whole.h5").stat().st_size
+    folder = tmp_path / "out"
+    for room in (0, 1, 100, 3000, 9000, size // 2, size - 300, size - 1):
+        with pytest.raises(OSError, match="File too large") as caught, disk_of(room):
+            write(folder / "u.h5")
+        assert caught.value.filename == str(folder / "u.h5")
+        assert not list(folder.iterdir())
+    with disk_of(size):
+        write(folder / "u.h5")
+    assert (folder / "u.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
+
+
+def test_a_full_disk_keeps_the_file_of_before(tmp_path: Path) -> None:
+    path = tmp_path / "u.h5"
+    write(path)
+    before = path.read_bytes()
+    with pytest.raises(OSError, match="File too large"), disk_of(5000):
+        write(path)
+    assert path.read_bytes() == before
+
+
+def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with new_hdf5(tmp_path / "u.h5") as file:
+            file.create_dataset("rows", data=np.zeros(9))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not list(tmp_path.iterdir())

@@ -59,11 +59,16 @@ def products_of(run: Callable[[], object]) -> list[Product]:
 
 
 def floor_of(products: list[Product]) -> Callable[[], None]:
-    """A function that computes these products forward, then what their gradients need, last product first."""
-    left = [torch.randn(one.rows, one.inner) for one in products]
-    right = [torch.randn(one.columns, one.inner) for one in products]
+    """A function that computes these products forward, then what their gradients need, last product first.
+
+    Its operands are made when it is first called, so that they are not part of a peak measured before.
+    """
+    operands: list[tuple[Tensor, Tensor]] = []
 
     def run() -> None:
+        if not operands:
+            operands.extend((torch.randn(one.rows, one.inner), torch.randn(one.columns, one.inner)) for one in products)
+        left, right = zip(*operands, strict=True)
         results = [a @ b.T for a, b in zip(left, right, strict=True)]
         for one, a, b in zip(reversed(products), reversed(left), reversed(right), strict=True):
             gradient = results.pop()

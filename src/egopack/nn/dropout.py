@@ -7,6 +7,7 @@ from typing import Any
 import egopack_native
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class Dropout(nn.Dropout):
@@ -27,6 +28,7 @@ class _Compiled(torch.autograd.Function):
         return _drop(x.detach(), seed, p)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         return _drop(grads[0], ctx.seed, ctx.p), None, None
 

@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 ALL_EXTRAS = {"ema_decay": 0.9, "accumulate": 2, "evaluate_every": 1, "freeze": ["necks"]}
 
 
-class Stop(Exception):
+class StopError(Exception):
     """Stands for a kill, in the same process."""
 
 
@@ -39,7 +39,7 @@ def trained(scratch: Path | None, *, stop: int | None = None, every: int = 1, **
 
     def on_step(done: int, total: int) -> None:
         if done == stop:
-            raise Stop
+            raise StopError
 
     reports = train(
         network,
@@ -61,7 +61,7 @@ def test_stopped_after_some_step(extras: dict[str, Any], tmp_path: Path, monkeyp
     steps = len(whole["reports"]) * (2 if extras else 4)
     for stop, every in ((1, 3), (steps // 2, 1), (steps - 1, 3)):
         folder = tmp_path / f"{stop}-{every}"
-        with pytest.raises(Stop):
+        with pytest.raises(StopError):
             trained(folder, stop=stop, every=every, **extras)
         again = trained(folder, every=every, **extras)
         assert again["resumed"] == ([stop // every * every] if stop >= every else [])
@@ -110,7 +110,7 @@ def stamp(path: Path) -> int:
 
 
 def test_state_is_no_pickle_and_damage_starts_anew(tmp_path: Path) -> None:
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         trained(tmp_path / "run", stop=5)
     assert [path.name for path in (tmp_path / "run").iterdir()] == [STATE]
     state = tmp_path / "run" / STATE

@@ -70,8 +70,6 @@ def test_what_json_cannot_hold_leaves_no_file(value: object, tmp_path: Path) -> 
 def test_json_does_not_depend_on_the_locale(tmp_path: Path) -> None:
     program = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from egopack.files import write_json; write_json('a.json', 'é')"
     options = ["-X", "utf8=0", "-X", "warn_default_encoding", "-W", "error::EncodingWarning"]
-    done = subprocess.run(
-        [sys.executable, *options, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, *options, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "a.json").read_bytes() == '"é"\n'.encode()

@@ -36,9 +36,7 @@ def block_of(samples: dict[str, list[Sample]], **decode: Any) -> TaskBlock:
 
 def index(folder: Path, samples: dict[str, list[Sample]] | None = None, **decode: Any) -> dict[str, Any]:
     if samples is None:
-        samples = {
-            split: small.samples_of("ar", 3, seed) for seed, split in enumerate(("train", "val", "test_unannotated"))
-        }
+        samples = {split: small.samples_of("ar", 3, seed) for seed, split in enumerate(("train", "val", "test_unannotated"))}
     source = small.source_of(small.FakeAnnotations())
     block = block_of(samples, **decode)
     return indexing.index_task("ar", block, source.annotations, {}, small.GRID, folder / "ar", folder / "settings")
@@ -55,10 +53,7 @@ def test_files_of_a_task(tmp_path: Path) -> None:
         "settings/ar.json",
     }
     assert json.loads((tmp_path / "ar" / "report.json").read_text()) == report
-    assert report["val"] == {
-        "samples": 3,
-        "skipped": {"video without features": {"count": 1, "examples": ["val-item"]}},
-    }
+    assert report["val"] == {"samples": 3, "skipped": {"video without features": {"count": 1, "examples": ["val-item"]}}}
     read = indexing.read_split(tmp_path / "ar", "val")
     for got, want in zip(read, small.samples_of("ar", 3, 1), strict=True):
         assert (got.key, got.video_uid) == (want.key, want.video_uid)

@@ -192,9 +192,7 @@ def test_a_seed_that_numpy_refuses(tmp_path: Path) -> None:
     assert refusal(changed("seed", -1), tmp_path).startswith("seed: ")
 
 
-@pytest.mark.parametrize(
-    "key", ["packs", "tasks.ar", "tasks.ar.train", "tasks.ar.model", "data.features", "tasks.ar.decode"]
-)
+@pytest.mark.parametrize("key", ["packs", "tasks.ar", "tasks.ar.train", "tasks.ar.model", "data.features", "tasks.ar.decode"])
 def test_a_block_that_is_no_mapping(key: str, tmp_path: Path) -> None:
     assert refusal(changed(key, [1]), tmp_path).startswith(f"{key}: ")
 
@@ -234,9 +232,7 @@ def test_the_compared_pack_must_exist(tmp_path: Path) -> None:
 
 def test_a_task_without_a_file(tmp_path: Path) -> None:
     tree = changed("tasks.juggling", copy.deepcopy(VALID["tasks"]["ar"]))
-    with pytest.raises(
-        UserError, match=r"tasks\.juggling: there is no src/egopack/tasks/juggling\.py \(there are ar, "
-    ):
+    with pytest.raises(UserError, match=r"tasks\.juggling: there is no src/egopack/tasks/juggling\.py \(there are ar, "):
         load_all(tree, tmp_path)
 
 

@@ -40,9 +40,7 @@ def index_task(
     report, found = {}, {}
     for split in SPLITS:
         skips = Skips()
-        found[split] = distinct(
-            block.task.samples(SampleSource(annotations, rows, grid, skips), split, block.params), skips
-        )
+        found[split] = distinct(block.task.samples(SampleSource(annotations, rows, grid, skips), split, block.params), skips)
         report[split] = {"samples": len(found[split]), "skipped": skips.to_dict()}
         if split in NEEDED and not found[split]:
             reasons = (

@@ -189,12 +189,8 @@ def test_an_irregular_graph_goes_edge_by_edge(monkeypatch: pytest.MonkeyPatch) -
     graph, conv = graph_of([60], ties=False, radius=5.0), conv_of()
     assert len(graph.edges.distances) > MOST_DISTANCES
     called = []
-    monkeypatch.setattr(
-        tdgc, "aggregate_by_edge", lambda *args, **kw: called.append(1) or aggregate_by_edge(*args, **kw)
-    )
-    torch.testing.assert_close(
-        conv(graph.x, graph.edges), Plain(conv)(graph.x, graph.pos, graph.edge_index), atol=2e-5, rtol=1e-4
-    )
+    monkeypatch.setattr(tdgc, "aggregate_by_edge", lambda *args, **kw: called.append(1) or aggregate_by_edge(*args, **kw))
+    torch.testing.assert_close(conv(graph.x, graph.edges), Plain(conv)(graph.x, graph.pos, graph.edge_index), atol=2e-5, rtol=1e-4)
     assert called
 
 
@@ -242,6 +238,4 @@ def test_initial_values() -> None:
 
 
 def test_repr() -> None:
-    assert repr(TDGC(4, aggr="sum", signed=False)).startswith(
-        "TDGC(\n  4, aggr=sum, signed=False, gated=True, gate_activation=tanh"
-    )
+    assert repr(TDGC(4, aggr="sum", signed=False)).startswith("TDGC(\n  4, aggr=sum, signed=False, gated=True, gate_activation=tanh")

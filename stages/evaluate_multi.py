@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from stages.common import METRICS, MODELS, PACKS, Stage, load, start
@@ -17,7 +15,7 @@ def main(pack: str) -> None:
     Writes data/predictions/multi/PACK/<task>.parquet and metrics/multi/PACK.json.
     """
     params = load()
-    from egopack.files import write_json
+    from egopack.files import read_json, write_json
     from egopack.tasks.base import load_task
     from egopack.training.checkpoint import load_checkpoint
     from stages.evaluation import evaluate
@@ -25,7 +23,7 @@ def main(pack: str) -> None:
     device = start(params.runtime, params.seed)
     network = load_checkpoint(MODELS / "multi" / pack)
     scores = {}
-    for task, one in json.loads((PACKS / f"{pack}.evaluate.json").read_text()).items():
+    for task, one in read_json(PACKS / f"{pack}.evaluate.json").items():
         decode = load_task(task).Decode.model_validate(one["decode"])
         scores[task] = evaluate(network, task, decode, params.seed, device, f"multi/{pack}/{task}")
     write_json(METRICS / "multi" / f"{pack}.json", scores)

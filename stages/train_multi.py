@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from stages.common import PACKS, SHARDS, Stage, load, start
@@ -18,13 +16,14 @@ def main(pack: str) -> None:
     """
     params = load()
     from egopack.data.shard_reader import FeatureShards
+    from egopack.files import read_json
     from egopack.tasks.base import load_task
     from egopack.training.regimes import multi_batch_sizes, multi_network, train_loader
     from stages.training import run, samples_of
 
     device = start(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
-    members = json.loads((PACKS / f"{pack}.train.json").read_text())
+    members = read_json(PACKS / f"{pack}.train.json")
     setups = {
         name: (load_task(name).Params.model_validate(one["params"]), one["labels"]) for name, one in members.items()
     }

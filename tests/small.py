@@ -48,13 +48,19 @@ def sizes(name: str) -> dict[str, int]:
     return {label: len(classes) for label, classes in LABELS[name].items()}
 
 
-def task_params(name: str, *, levels: int | None = None, samples: dict[str, Any] | None = None, **model: Any) -> TaskParams:
+def task_params(
+    name: str, *, levels: int | None = None, samples: dict[str, Any] | None = None, **model: Any
+) -> TaskParams:
     """A task's params with small sizes and no dropout; `model` changes its settings."""
-    settings: dict[str, Any] = {"features": HIDDEN, "classifier_hidden": 7} | ({"gate_size": 5} if name == "lta" else {}) | model
+    settings: dict[str, Any] = (
+        {"features": HIDDEN, "classifier_hidden": 7} | ({"gate_size": 5} if name == "lta" else {}) | model
+    )
     if samples is None:
         samples = {"horizon": 4} if name == "lta" else {}
     levels = levels or (3 if name == "mq" else 1)
-    return load_task(name).Params.model_validate({"annotations": "", "levels": levels, "samples": samples, "model": settings})
+    return load_task(name).Params.model_validate(
+        {"annotations": "", "levels": levels, "samples": samples, "model": settings}
+    )
 
 
 def backbone_params(hidden: int = HIDDEN, **changes: Any) -> BackboneParams:
@@ -113,7 +119,9 @@ def _sample(name: str, index: int, generator: np.random.Generator, horizon: int)
 
 def batch_of(samples: Sequence[Sample], *, levels: int = 1, radius_s: float = 2.0, width: int = WIDTH) -> Batch:
     features = Features(width)
-    return collate(samples, [features.rows(one.video_uid, one.rows) for one in samples], levels=levels, radius_s=radius_s)
+    return collate(
+        samples, [features.rows(one.video_uid, one.rows) for one in samples], levels=levels, radius_s=radius_s
+    )
 
 
 def randomise(module: nn.Module, seed: int = 0) -> nn.Module:

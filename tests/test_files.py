@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -25,12 +26,17 @@ def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def fail_half_way(path: Path) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text("ha")
+        raise RuntimeError("half way")
+
+
 def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError, match="half way"), atomic_path(path) as temporary:
-        temporary.write_text("ha")
-        raise RuntimeError("half way")
+    with pytest.raises(RuntimeError, match="half way"):
+        fail_half_way(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 
@@ -68,8 +74,10 @@ def test_what_json_cannot_hold_leaves_no_file(value: object, tmp_path: Path) -> 
 
 
 def test_json_does_not_depend_on_the_locale(tmp_path: Path) -> None:
-    program = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); from egopack.files import write_json; write_json('a.json', 'é')"
+    program = "from egopack.files import write_json; write_json('a.json', 'é')"
     options = ["-X", "utf8=0", "-X", "warn_default_encoding", "-W", "error::EncodingWarning"]
-    done = subprocess.run([sys.executable, *options, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    command = [sys.executable, *options, "-c", program]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "a.json").read_bytes() == '"é"\n'.encode()

@@ -36,7 +36,9 @@ def block_of(samples: dict[str, list[Sample]], **decode: Any) -> TaskBlock:
 
 def index(folder: Path, samples: dict[str, list[Sample]] | None = None, **decode: Any) -> dict[str, Any]:
     if samples is None:
-        samples = {split: small.samples_of("ar", 3, seed) for seed, split in enumerate(("train", "val", "test_unannotated"))}
+        samples = {
+            split: small.samples_of("ar", 3, seed) for seed, split in enumerate(("train", "val", "test_unannotated"))
+        }
     source = small.source_of(small.FakeAnnotations())
     block = block_of(samples, **decode)
     return indexing.index_task("ar", block, source.annotations, {}, small.GRID, folder / "ar", folder / "settings")
@@ -53,7 +55,10 @@ def test_files_of_a_task(tmp_path: Path) -> None:
         "settings/ar.json",
     }
     assert json.loads((tmp_path / "ar" / "report.json").read_text()) == report
-    assert report["val"] == {"samples": 3, "skipped": {"video without features": {"count": 1, "examples": ["val-item"]}}}
+    assert report["val"] == {
+        "samples": 3,
+        "skipped": {"video without features": {"count": 1, "examples": ["val-item"]}},
+    }
     read = indexing.read_split(tmp_path / "ar", "val")
     for got, want in zip(read, small.samples_of("ar", 3, 1), strict=True):
         assert (got.key, got.video_uid) == (want.key, want.video_uid)
@@ -92,31 +97,24 @@ def test_an_empty_test_split_is_no_error(tmp_path: Path) -> None:
     assert indexing.read_split(tmp_path / "ar", "test_unannotated") == []
 
 
-def test_a_pack_is_trained_again_only_for_what_training_reads(tmp_path: Path) -> None:
-    def fill(name: str) -> tuple[bytes, bytes]:
-        train, evaluate = tmp_path / name / "train.json", tmp_path / name / "evaluate.json"
-        indexing.fill_pack(["ar"], tmp_path / "settings", train, evaluate)
-        return train.read_bytes(), evaluate.read_bytes()
-
-    index(tmp_path, sigma=2.0)
-    before = fill("a")
-    index(tmp_path, sigma=3.0)
-    after = fill("b")
-    assert before[0] == after[0]
-    assert before[1] != after[1]
-    samples = {name: small.samples_of("ar", 5, 9) for name in ("train", "val", "test_unannotated")}
-    index(tmp_path, samples, sigma=3.0)
-    assert fill("c")[0] != after[0]
-
-
 def test_a_learning_rate_leaves_the_settings_as_they_were(tmp_path: Path) -> None:
     block = {"annotations": "fho_lta", "pack": "p", "levels": 1, "samples": {}, "model": {"features": 8}}
     bytes_of = []
     for lr in (0.1, 0.2):
         checked = check_task("ar", copy.deepcopy(block) | {"train": TRAIN | {"lr": lr}, "egopack": TRAIN})
         found = TaskBlock(block_of({}).task, checked.params, checked.decode, checked.regimes)
-        found.task.samples = classmethod(lambda cls, source, split, params: small.samples_of("ar", 2))  # type: ignore[assignment]
+        found.task.samples = classmethod(lambda cls, source, split, params: small.samples_of("ar", 2))
         source = small.source_of(small.FakeAnnotations())
         indexing.index_task("ar", found, source.annotations, {}, small.GRID, tmp_path / "ar", tmp_path / "settings")
         bytes_of.append((tmp_path / "settings" / "ar.json").read_bytes())
     assert bytes_of[0] == bytes_of[1]
+
+
+def test_of_samples_with_one_key_the_first_is_kept(tmp_path: Path) -> None:
+    first, second = small.samples_of("ar", 2)
+    again = Sample(first.key, "elsewhere", second.rows, second.pos, second.targets)
+    report = index(tmp_path, {split: [first, again, second] for split in ("train", "val", "test_unannotated")})
+    assert report["val"]["samples"] == 2
+    assert report["val"]["skipped"]["repeated id"] == {"count": 1, "examples": [first.key]}
+    kept = indexing.read_split(tmp_path / "ar", "val")
+    assert [(sample.key, sample.video_uid) for sample in kept] == [("clip0", "video0"), ("clip1", "video1")]

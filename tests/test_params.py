@@ -21,7 +21,7 @@ VALID: Tree = {
     "data": {"root": "raw", "features": {"f": {"size": 4}}},
     "synthetic": {},
     "backbone": {"hidden": 8, "conv": {"gate_size": 4}},
-    "multi": {"base_batch": 2, "epochs": 3, "warmup_epochs": 1, "lr": 0.001},
+    "multi": {"levels": 2, "base_batch": 2, "epochs": 3, "warmup_epochs": 1, "lr": 0.001},
     "interaction": {"k": 4},
     "comparison": {"multi_pack": "all"},
     "packs": {"all": ["ar", "mq"], "without_ar": ["mq"], "without_mq": ["ar"]},
@@ -111,16 +111,17 @@ def test_an_unknown_key_in_decode(tmp_path: Path) -> None:
     assert refusal(changed("tasks.ar.decode", {"sigma": 1}), tmp_path).startswith("tasks.ar.decode.sigma: unknown key")
 
 
-REQUIRED = (
-    "seed data data.root data.features data.features.f.size synthetic backbone backbone.hidden multi multi.base_batch "
-    "multi.epochs multi.warmup_epochs multi.lr interaction comparison comparison.multi_pack packs tasks "
-    "tasks.mq.annotations tasks.mq.pack tasks.mq.levels tasks.mq.samples tasks.mq.model tasks.mq.model.features "
-    "tasks.mq.train tasks.mq.train.batch_size tasks.mq.train.epochs tasks.mq.train.lr tasks.mq.egopack "
-    "tasks.mq.egopack.warmup_epochs"
-).split()
+REQUIRED = """
+    seed data data.root data.features data.features.f.size synthetic backbone backbone.hidden
+    multi multi.levels multi.base_batch multi.epochs multi.warmup_epochs multi.lr
+    interaction comparison comparison.multi_pack packs tasks
+    tasks.mq.annotations tasks.mq.pack tasks.mq.levels tasks.mq.samples tasks.mq.model tasks.mq.model.features
+    tasks.mq.train tasks.mq.train.batch_size tasks.mq.train.epochs tasks.mq.train.lr
+    tasks.mq.egopack tasks.mq.egopack.warmup_epochs
+"""
 
 
-@pytest.mark.parametrize("key", REQUIRED)
+@pytest.mark.parametrize("key", REQUIRED.split())
 def test_a_missing_key(key: str, tmp_path: Path) -> None:
     tree = copy.deepcopy(VALID)
     *parents, last = key.split(".")
@@ -152,6 +153,7 @@ WRONG: list[tuple[str, Any]] = [
     ("multi.weight_decay", -1),
     ("multi.grad_clip_norm", 0),
     ("multi.base_batch", 0),
+    ("multi.levels", 0),
     ("interaction.k", 0),
     ("interaction.distance", "l1"),
     ("interaction.stages", 0),
@@ -192,7 +194,9 @@ def test_a_seed_that_numpy_refuses(tmp_path: Path) -> None:
     assert refusal(changed("seed", -1), tmp_path).startswith("seed: ")
 
 
-@pytest.mark.parametrize("key", ["packs", "tasks.ar", "tasks.ar.train", "tasks.ar.model", "data.features", "tasks.ar.decode"])
+@pytest.mark.parametrize(
+    "key", ["packs", "tasks.ar", "tasks.ar.train", "tasks.ar.model", "data.features", "tasks.ar.decode"]
+)
 def test_a_block_that_is_no_mapping(key: str, tmp_path: Path) -> None:
     assert refusal(changed(key, [1]), tmp_path).startswith(f"{key}: ")
 
@@ -232,14 +236,16 @@ def test_the_compared_pack_must_exist(tmp_path: Path) -> None:
 
 def test_a_task_without_a_file(tmp_path: Path) -> None:
     tree = changed("tasks.juggling", copy.deepcopy(VALID["tasks"]["ar"]))
-    with pytest.raises(UserError, match=r"tasks\.juggling: there is no src/egopack/tasks/juggling\.py \(there are ar, "):
+    with pytest.raises(
+        UserError, match=r"tasks\.juggling: there is no src/egopack/tasks/juggling\.py \(there are ar, "
+    ):
         load_all(tree, tmp_path)
 
 
 def test_params_are_frozen() -> None:
     params = check(Params, VALID, file="params.yaml")
     with pytest.raises(ValidationError, match="frozen"):
-        params.backbone.hidden = 3  # type: ignore[misc]
+        params.backbone.hidden = 3
 
 
 @pytest.mark.parametrize(

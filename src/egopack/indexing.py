@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.layout import SPLITS
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
-from egopack.files import write_json
+from egopack.files import read_json, write_json
 from egopack.tasks import base
 from egopack.tasks.base import Labels, SampleSource, TaskBlock
 
@@ -40,7 +39,9 @@ def index_task(
     report, found = {}, {}
     for split in SPLITS:
         skips = Skips()
-        found[split] = distinct(block.task.samples(SampleSource(annotations, rows, grid, skips), split, block.params), skips)
+        found[split] = distinct(
+            block.task.samples(SampleSource(annotations, rows, grid, skips), split, block.params), skips
+        )
         report[split] = {"samples": len(found[split]), "skipped": skips.to_dict()}
         if split in NEEDED and not found[split]:
             reasons = (
@@ -90,5 +91,4 @@ def read_split(folder: Path, split: str) -> list[Sample]:
 
 def read_labels(folder: Path) -> Labels:
     """Label sets as `index_task` wrote them."""
-    labels = json.loads((folder / "labels.json").read_text(encoding="utf-8"))
-    return {key: tuple(value) for key, value in labels.items()}
+    return {key: tuple(value) for key, value in read_json(folder / "labels.json").items()}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from egopack.files import write_json
+from egopack.files import read_json, write_json
 
 
 def fill_pack(members: list[str], settings: Path, train: Path, evaluate: Path) -> None:
@@ -13,7 +12,7 @@ def fill_pack(members: list[str], settings: Path, train: Path, evaluate: Path) -
 
     A change of one task's learning rate or decoding leaves `train` as it was, so the pack is not trained again.
     """
-    read = {name: json.loads((settings / f"{name}.json").read_text(encoding="utf-8")) for name in members}
+    read = {name: read_json(settings / f"{name}.json") for name in members}
     write_json(
         train, {name: {key: value for key, value in one.items() if key != "decode"} for name, one in read.items()}
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -13,6 +14,7 @@ from egopack.errors import UserError
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Strict(BaseModel):
@@ -43,7 +45,7 @@ class DataParams(Strict):
 class SyntheticParams(Strict):
     """Size and difficulty of the built-in corpus; what each means is told in ego4d/world.py."""
 
-    seed: int = 0
+    seed: Seed = 0
     train_videos: Count = 60
     val_videos: Count = 36
     test_videos: Annotated[int, Field(ge=0)] = 6
@@ -79,7 +81,7 @@ class ConvParams(Strict):
 class BackboneParams(Strict):
     """The shared network (section 3 of the method)."""
 
-    hidden: Count
+    hidden: Annotated[int, Field(ge=2, multiple_of=2)]
     radius_s: Positive = 2.0
     convs_per_level: Count = 2
     dropout: Fraction = 0.1
@@ -176,6 +178,11 @@ class ModelParams(Strict):
     features: Count
     classifier_hidden: Count = 512
     dropout: Fraction = 0.0
+
+
+class FusedModelParams(ModelParams):
+    """A task that a pack can help in two ways: in its features, or by the mean of several heads' logits."""
+
     fusion: Literal["features", "logits"] = "features"
 
 
@@ -227,7 +234,7 @@ class RuntimeParams(Strict):
     @field_validator("device")
     @classmethod
     def _known_device(cls, value: str) -> str:
-        if value not in ("auto", "cpu", "cuda") and not value.removeprefix("cuda:").isdecimal():
+        if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", value):
             raise ValueError("not one of auto, cpu, cuda, cuda:<index>")
         return value
 
@@ -235,7 +242,7 @@ class RuntimeParams(Strict):
 class Params(Strict):
     """The whole of params.yaml. Blocks under `tasks` are checked by the task that they are named after."""
 
-    seed: int
+    seed: Seed
     data: DataParams
     synthetic: SyntheticParams
     backbone: BackboneParams
@@ -256,12 +263,15 @@ class Params(Strict):
                 raise ValueError(f"packs.{pack}: {members!r} must name each of its tasks once")
         for task, block in self.tasks.items():
             helper = block.get("pack")
-            if helper is not None and helper not in self.packs:
+            if helper is not None and (not isinstance(helper, str) or helper not in self.packs):
                 raise ValueError(f"tasks.{task}.pack: {helper!r} is not one of the packs {', '.join(self.packs)}")
             if helper is not None and task in self.packs[helper]:
                 raise ValueError(
                     f"tasks.{task}.pack: the pack {helper!r} contains {task!r} itself, so it is not novel to it"
                 )
+        if self.comparison.multi_pack not in self.packs:
+            known = ", ".join(self.packs)
+            raise ValueError(f"comparison.multi_pack: {self.comparison.multi_pack!r} is not one of the packs {known}")
         return self
 
 
@@ -284,6 +294,17 @@ def check(model: type[Block], value: Any, *, file: Path | str, key: str = "") ->
         raise UserError(f"{file}: {path + ': ' if path else ''}{message}{got}") from None
 
 
+class _NoRepeats(yaml.SafeLoader):
+    """YAML in which a key that stands twice is an error, not a silent choice of the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"{key}: this key stands twice{node.start_mark}")
+        return super().construct_mapping(node, deep=deep)
+
+
 def load_params(path: Path | str) -> Params:
     """Read and check params.yaml.
 
@@ -291,7 +312,7 @@ def load_params(path: Path | str) -> Params:
         UserError: the file is missing or is not YAML, or a key is unknown, missing or has a value that it cannot take.
     """
     try:
-        value = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        value = yaml.load(Path(path).read_text(encoding="utf-8"), _NoRepeats)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

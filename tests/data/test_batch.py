@@ -81,7 +81,9 @@ def test_move_reaches_every_tensor() -> None:
             return [tensor for item in value.values() for tensor in tensors(item)]
         if isinstance(value, tuple):
             return [tensor for item in value for tensor in tensors(item)]
-        return [tensor for item in vars(value).values() for tensor in tensors(item)] if hasattr(value, "__dict__") else []
+        return (
+            [tensor for item in vars(value).values() for tensor in tensors(item)] if hasattr(value, "__dict__") else []
+        )
 
     batch = small.batch_of(small.samples_of("mq", 2), levels=3)
     moved = batch.to("meta")

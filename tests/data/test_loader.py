@@ -15,7 +15,9 @@ from egopack.data.samples import Sample
 from tests import small
 
 
-def loader_of(count: int, batch_size: int, *, seed: int = 0, draw: Draw | None = lambda sample, generator: sample) -> Loader:
+def loader_of(
+    count: int, batch_size: int, *, seed: int = 0, draw: Draw | None = lambda sample, generator: sample
+) -> Loader:
     samples = small.samples_of("lta", count)
     return Loader(samples, small.Features(), batch_size=batch_size, levels=1, radius_s=2.0, seed=seed, draw=draw)
 
@@ -55,7 +57,11 @@ def marked(sample: Sample, generator: np.random.Generator) -> Sample:
 
 
 def drawn(loader: Loader, epoch: int) -> dict[str, float]:
-    pairs = [pair for batch, _ in loader.epoch(epoch) for pair in zip(batch.keys, batch.targets["drawn"].tolist(), strict=True)]
+    pairs = [
+        pair
+        for batch, _ in loader.epoch(epoch)
+        for pair in zip(batch.keys, batch.targets["drawn"].tolist(), strict=True)
+    ]
     return dict(pairs)
 
 

@@ -24,7 +24,7 @@ def pyramid_of(lengths: list[int], levels: int) -> Pyramid:
 
 
 def backbone_of(levels: int = 3, **changes: Any) -> Backbone:
-    return small.randomise(Backbone(WIDTH, levels, small.backbone_params(HIDDEN, **changes))).eval()  # type: ignore[return-value]
+    return small.randomise(Backbone(WIDTH, levels, small.backbone_params(HIDDEN, **changes))).eval()
 
 
 @settings(max_examples=40, deadline=None)
@@ -66,15 +66,15 @@ def by_hand(backbone: Backbone, x: Tensor, pyramid: Pyramid) -> list[Tensor]:
         h = backbone.projection[1](torch.relu(h))
     for block, level in zip(backbone.level, pyramid, strict=True):
         assert isinstance(block, LevelBlock)
-        y = h if not params.pre_norm else F.layer_norm(h, [HIDDEN], block.conv_norm.weight, block.conv_norm.bias)  # type: ignore[union-attr]
+        y = h if not params.pre_norm else F.layer_norm(h, [HIDDEN], block.conv_norm.weight, block.conv_norm.bias)
         for index in range(params.convs_per_level):
             y = block.conv[index](y, level)
             if index + 1 < params.convs_per_level:
                 y = F.leaky_relu(y, 0.2)
         h = h + F.leaky_relu(F.layer_norm(y, [HIDDEN], block.norm.weight, block.norm.bias), 0.2)
         if params.ffn:
-            y = F.layer_norm(h, [HIDDEN], block.ffn_norm.weight, block.ffn_norm.bias)  # type: ignore[union-attr]
-            h = h + block.ffn[1](torch.relu(block.ffn[0](y)))  # type: ignore[index]
+            y = F.layer_norm(h, [HIDDEN], block.ffn_norm.weight, block.ffn_norm.bias)
+            h = h + block.ffn[1](torch.relu(block.ffn[0](y)))
         outputs.append(h)
         if level.pooling is not None:
             h = pool_nodes(h, level.pooling, params.pool)

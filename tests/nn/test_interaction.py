@@ -84,7 +84,7 @@ def test_convolution_equals_that_of_pyg(name: Any) -> None:
 
 def interaction_of(prototypes: Tensor, **changes: Any) -> Interaction:
     params = InteractionParams.model_validate({"k": 3, "hidden": 5} | changes)
-    return small.randomise(Interaction(prototypes.clone(), params)).eval()  # type: ignore[return-value]
+    return small.randomise(Interaction(prototypes.clone(), params)).eval()
 
 
 @pytest.mark.parametrize("conv", ["sage", "graph"])
@@ -97,11 +97,11 @@ def test_every_stage_starts_from_the_original_prototypes(conv: str, depth: int) 
         index, weight = nearest_prototypes(expected, prototypes, 3, "cosine")
         matches.append(index)
         features, others = expected, prototypes
-        for number, layer in enumerate(stage.conv):  # type: ignore[union-attr, arg-type]
+        for number, layer in enumerate(stage.conv):
             if number:
                 features, others = F.leaky_relu(features, 0.2), F.leaky_relu(others, 0.2)
             features, others = layer(features, others, index, weight)
-        expected = stage.out(features)  # type: ignore[operator]
+        expected = stage.out(features)
     out, found = net.matched(x)
     torch.testing.assert_close(out, expected)
     assert [torch.equal(got, want) for got, want in zip(found, matches, strict=True)] == [True, True]

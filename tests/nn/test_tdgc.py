@@ -189,8 +189,12 @@ def test_an_irregular_graph_goes_edge_by_edge(monkeypatch: pytest.MonkeyPatch) -
     graph, conv = graph_of([60], ties=False, radius=5.0), conv_of()
     assert len(graph.edges.distances) > MOST_DISTANCES
     called = []
-    monkeypatch.setattr(tdgc, "aggregate_by_edge", lambda *args, **kw: called.append(1) or aggregate_by_edge(*args, **kw))
-    torch.testing.assert_close(conv(graph.x, graph.edges), Plain(conv)(graph.x, graph.pos, graph.edge_index), atol=2e-5, rtol=1e-4)
+    monkeypatch.setattr(
+        tdgc, "aggregate_by_edge", lambda *args, **kw: called.append(1) or aggregate_by_edge(*args, **kw)
+    )
+    torch.testing.assert_close(
+        conv(graph.x, graph.edges), Plain(conv)(graph.x, graph.pos, graph.edge_index), atol=2e-5, rtol=1e-4
+    )
     assert called
 
 
@@ -233,9 +237,19 @@ def test_initial_values() -> None:
     assert torch.equal(conv.neighbour.weight, torch.eye(6))
     assert not conv.neighbour.bias.any()
     assert not conv.bias.any()
-    assert [tuple(layer.weight.shape) for layer in conv.gate] == [(256, 1), (6, 256)]  # type: ignore[union-attr]
+    assert [tuple(layer.weight.shape) for layer in conv.gate] == [(256, 1), (6, 256)]
     assert conv.root.bias is None
 
 
 def test_repr() -> None:
-    assert repr(TDGC(4, aggr="sum", signed=False)).startswith("TDGC(\n  4, aggr=sum, signed=False, gated=True, gate_activation=tanh")
+    assert repr(TDGC(4, aggr="sum", signed=False)).startswith(
+        "TDGC(\n  4, aggr=sum, signed=False, gated=True, gate_activation=tanh"
+    )
+
+
+def test_a_second_derivative_is_refused_rather_than_wrong() -> None:
+    graph, conv = graph_of([5]), conv_of()
+    x = graph.x.clone().requires_grad_()
+    (first,) = torch.autograd.grad(conv(x, graph.edges).square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        first.square().sum().backward()

@@ -119,10 +119,9 @@ def make_task(fixture: Fixture, name: str, levels: int) -> Task:
     """The task of a head fixture, sizes read from its arrays."""
     sizes = {key: value.shape for key, value in fixture.arrays.items()}
     neck_out, hidden = sizes["param/neck/0/weight"]
-    model: dict[str, Any] = {
-        "features": neck_out,
-        "fusion": "logits" if fixture.meta.get("fusion") == "logits" else "features",
-    }
+    model: dict[str, Any] = {"features": neck_out}
+    if fixture.meta.get("fusion") == "logits":
+        model["fusion"] = "logits"
     inner = next(
         (sizes[f"param/{head}/0/bias"][0] for head in ("verb", "classifier") if f"param/{head}/0/bias" in sizes), 1
     )

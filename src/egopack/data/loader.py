@@ -56,7 +56,8 @@ class Loader:
     def batch(self, epoch: int, index: int, chosen: Sequence[Sample]) -> Batch:
         """Batch `index` of an epoch, of the samples `chosen` for it."""
         if self.draw is not None:
-            generator = np.random.default_rng([self.seed, epoch, index])
+            # not `index`: to numpy [seed, epoch, 0] is [seed, epoch], the stream that shuffles
+            generator = np.random.default_rng([self.seed, epoch, 1 + index])
             chosen = [self.draw(sample, generator) for sample in chosen]
         rows = [self.features.rows(sample.video_uid, sample.rows) for sample in chosen]
         return collate(chosen, rows, levels=self.levels, radius_s=self.radius_s)

@@ -72,13 +72,15 @@ def radius_edges(pos: np.ndarray, lengths: Sequence[int], radius: float) -> Edge
 
     One dimension needs no spatial index: the neighbours of a node are a contiguous range, found with searchsorted.
     """
-    pos = pos.astype(np.float64)
+    # whole ticks, so that i is a neighbour of j exactly when j is one of i
+    ticks = np.round(pos.astype(np.float64) / DISTANCE_RESOLUTION_S).astype(np.int64)
     first = np.empty(len(pos), dtype=np.int64)
     last = np.empty(len(pos), dtype=np.int64)
-    reach = radius + DISTANCE_RESOLUTION_S  # a neighbour at exactly the radius counts, however its position was rounded
+    # a neighbour at exactly the radius counts, however its float32 position was rounded
+    reach = round(radius / DISTANCE_RESOLUTION_S) + 1 + int(ticks.max(initial=0) * 2.0**-22)
     start = 0
     for length in lengths:
-        own = pos[start : start + length]
+        own = ticks[start : start + length]
         first[start : start + length] = start + np.searchsorted(own, own - reach, side="left")
         last[start : start + length] = start + np.searchsorted(own, own + reach, side="right")
         start += length
@@ -88,17 +90,15 @@ def radius_edges(pos: np.ndarray, lengths: Sequence[int], radius: float) -> Edge
     source = first[target] + within
     keep = source != target
     source, target = source[keep], target[keep]
-    signed = pos[source] - pos[target]
-    ticks, distance_id = np.unique(
-        np.round(np.abs(signed) / DISTANCE_RESOLUTION_S).astype(np.int64), return_inverse=True
-    )
+    signed = ticks[source] - ticks[target]
+    distances, distance_id = np.unique(np.abs(signed), return_inverse=True)
     row_start = np.concatenate([[0], np.cumsum(counts - 1)])
     return Edges(
         source=torch.from_numpy(source),
         target=torch.from_numpy(target),
         sign=torch.from_numpy(np.sign(signed).astype(np.float32)),
         distance_id=torch.from_numpy(distance_id),
-        distances=torch.from_numpy((ticks * DISTANCE_RESOLUTION_S).astype(np.float32)),
+        distances=torch.from_numpy((distances * DISTANCE_RESOLUTION_S).astype(np.float32)),
         degree=torch.from_numpy((counts - 1).astype(np.float32)),
         row_start=torch.from_numpy(row_start),
     )

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from egopack.files import atomic_path, write_json
+from egopack.files import atomic_path, read_json, write_json
 from egopack.tasks.base import load_task
 
 COLUMNS = ("chance", "single", "multi", "egopack")
@@ -19,19 +18,15 @@ def compare(folder: Path, tasks: Sequence[str], multi_pack: str) -> Comparison:
     """Collect <folder>/{chance,single,egopack}/<task>.json and <folder>/multi/<multi_pack>.json; None where a pack
     lacks the task.
     """
-    multi = _read(folder / "multi" / f"{multi_pack}.json")
+    multi = read_json(folder / "multi" / f"{multi_pack}.json")
     table: Comparison = {}
     for task in tasks:
-        parts = {column: _read(folder / column / f"{task}.json") for column in COLUMNS if column != "multi"} | {
+        parts = {column: read_json(folder / column / f"{task}.json") for column in COLUMNS if column != "multi"} | {
             "multi": multi.get(task, {})
         }
         for metric in load_task(task).headline:
             table[f"{task}.{metric}"] = {column: parts[column].get(metric) for column in COLUMNS}
     return table
-
-
-def _read(path: Path) -> dict:  # type: ignore[type-arg]
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def cells(comparison: Comparison) -> list[list[str]]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import egopack_native
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from egopack.data.pyramid import Edges
@@ -115,6 +116,7 @@ class _Compiled(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor | None, None, None, None]:
         message, gates = ctx.saved_tensors
         edges, grad = ctx.edges, grads[0].contiguous()

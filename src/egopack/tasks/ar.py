@@ -14,7 +14,7 @@ from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.nn.heads import Classifier, segment_mean
 from egopack.nn.losses import IGNORED_LABEL, cross_entropy
-from egopack.params import NoParams, TaskParams
+from egopack.params import FusedModelParams, NoParams, TaskParams
 from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse, mean_logits
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ TOP = 5
 
 class ArParams(TaskParams):
     samples: NoParams
+    model: FusedModelParams
 
 
 class ActionRecognition(Task):
@@ -36,6 +37,7 @@ class ActionRecognition(Task):
 
     Params = ArParams
     headline: ClassVar = {"verb_top1": "max", "noun_top1": "max"}
+    model: FusedModelParams
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
         super().__init__(hidden, params, labels, streams)

@@ -23,6 +23,7 @@ from egopack.detection.nms import suppress
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.records import MomentsClip
 from egopack.ego4d.submissions import mq_submission
+from egopack.errors import UserError
 from egopack.nn.heads import Classifier, NormedLinear, video_mean
 from egopack.nn.losses import diou_1d, sigmoid_focal
 from egopack.nn.targets import assign_targets
@@ -85,7 +86,7 @@ class MomentQueries(Task):
         super().__init__(hidden, params, labels, streams)
         size, model = self.model.features, self.model
         if streams and size != hidden:
-            raise ValueError(
+            raise UserError(
                 f"tasks.mq.model.features {size}: must be the backbone's width {hidden}, "
                 "since streams pass MQ's own neck"
             )

@@ -15,7 +15,7 @@ from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.submissions import oscc_submission
 from egopack.nn.heads import Classifier, segment_mean
 from egopack.nn.losses import IGNORED_LABEL, cross_entropy
-from egopack.params import NoParams, TaskParams
+from egopack.params import FusedModelParams, NoParams, TaskParams
 from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse, mean_logits
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ CLASSES = ("no state change", "state change")
 
 class OsccParams(TaskParams):
     samples: NoParams
+    model: FusedModelParams
 
 
 class ObjectStateChange(Task):
@@ -35,6 +36,7 @@ class ObjectStateChange(Task):
 
     Params = OsccParams
     headline: ClassVar = {"accuracy": "max"}
+    model: FusedModelParams
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
         super().__init__(hidden, params, labels, streams)

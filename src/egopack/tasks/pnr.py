@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,7 +18,7 @@ from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.records import Window
 from egopack.ego4d.submissions import pnr_submission
 from egopack.nn.convolutions import position_encoding
-from egopack.params import Positive, Strict, TaskParams
+from egopack.params import FusedModelParams, Positive, Strict, TaskParams
 from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse, mean_logits
 
 if TYPE_CHECKING:
@@ -34,9 +35,16 @@ class PnrSamples(Strict):
     shortest_s: Positive = 5.0
     longest_s: Positive = 8.0
 
+    @model_validator(mode="after")
+    def _ordered(self) -> PnrSamples:
+        if self.shortest_s > self.longest_s:
+            raise ValueError(f"shortest_s {self.shortest_s} exceeds longest_s {self.longest_s}")
+        return self
+
 
 class PnrParams(TaskParams):
     samples: PnrSamples
+    model: FusedModelParams
 
 
 class PointOfNoReturn(Task):
@@ -47,6 +55,7 @@ class PointOfNoReturn(Task):
 
     Params = PnrParams
     headline: ClassVar = {"error_s": "min"}
+    model: FusedModelParams
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
         super().__init__(hidden, params, labels, streams)

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from egopack.errors import UserError
 from egopack.files import atomic_path, write_json
 from egopack.params import check
+from egopack.tasks.base import load_task
 from egopack.training.network import Network, NetworkSpec
 
 WEIGHTS, SPEC = "model.safetensors", "model.json"
@@ -37,6 +38,8 @@ def load_checkpoint(folder: Path | str) -> Network:
         weights = load_file(folder / WEIGHTS)
     except (OSError, json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
         raise UserError(f"{folder}: not a whole checkpoint: {error}") from None
+    for name, task in spec.tasks.items():
+        check(load_task(name).Params, task.params, file=folder / SPEC, key=f"tasks.{name}.params")
     network = Network(spec)
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from egopack.errors import UserError
@@ -49,9 +50,17 @@ def import_published(path: Path | str) -> Network:
             backbone=backbone_params(backbone),
             tasks={name: task_spec(name, weights) for name, weights in tasks.items()},
         )
+        network = Network(spec)
     except KeyError as error:
         raise UserError(f"{path}: the weight {error.args[0]} (our name) is missing") from None
-    network = Network(spec)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"{path}: weights of a size that cannot be: {key}: {first['msg']} (got {first['input']!r})"
+        ) from None
+    except (IndexError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: weights of a shape that cannot be: {error}") from None
     weights = {f"backbone.{name}": value for name, value in backbone.items()}
     for task, own in tasks.items():
         weights |= {f"task.{task}.{name}": value for name, value in own.items()}

@@ -110,6 +110,12 @@ def novel_network(
             )
         if other not in prototypes.rows:
             raise UserError(f"prototypes: none of task {other!r}; build them again from this pack")
+        width = prototypes.rows[other].shape[1]
+        if width != task.model.features:
+            raise UserError(
+                f"prototypes: those of task {other!r} are {width} wide, but tasks.{other}.model.features is "
+                f"{task.model.features}; build them again from this pack"
+            )
         necks[other] = NeckSpec(
             features=task.model.features, dropout=task.model.dropout, prototypes=len(prototypes.rows[other])
         )

@@ -1,0 +1,291 @@
+"""The contract: what is fused, what is refused, and a task that needs one file."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import egopack.tasks
+from egopack.errors import UserError
+from egopack.evaluation.predict import predict
+from egopack.indexing import index_task, read_labels, read_split
+from egopack.params import InteractionParams
+from egopack.tasks import base
+from egopack.tasks.base import check_task, fuse, load_task, mean_logits
+from egopack.training.checkpoint import load_checkpoint, save_checkpoint
+from egopack.training.loop import EpochReport, train
+from egopack.training.prototypes import build_prototypes
+from egopack.training.regimes import multi_network, novel_network, single_network, train_loader
+from tests import small
+
+CPU = torch.device("cpu")
+BLOCK = {
+    "annotations": "moments",
+    "pack": "p",
+    "levels": 1,
+    "samples": {},
+    "model": {"features": small.HIDDEN, "classifier_hidden": 7},
+    "train": {"batch_size": 4, "epochs": 12, "warmup_epochs": 1, "lr": 0.02},
+    "egopack": {"batch_size": 4, "epochs": 2, "warmup_epochs": 1, "lr": 0.01},
+}
+
+
+def test_fuse_by_hand() -> None:
+    x, a, b = torch.randn(3, 5, 4)
+    assert fuse(x, None) is x
+    assert fuse(x, {}) is x
+    torch.testing.assert_close(fuse(x, {"a": a}), x + a)
+    torch.testing.assert_close(fuse(x, {"a": a, "b": b}, 0.01), x + 0.01 * (a + b) / 2)
+
+
+def test_mean_logits_by_hand() -> None:
+    x, a, b = torch.randn(3, 5, 4)
+    heads = {"a": lambda value: 2 * value, "b": lambda value: value - 1}
+    assert mean_logits(x, None, heads) is x
+    torch.testing.assert_close(mean_logits(x, {"a": a, "b": b}, heads), (x + 2 * a + b - 1) / 3)
+
+
+@pytest.mark.parametrize("name", small.TASKS)
+def test_every_task_keeps_the_contract(name: str) -> None:
+    kind = load_task(name)
+    assert kind.__module__ == f"egopack.tasks.{name}"
+    assert kind.headline
+    assert set(kind.headline.values()) <= {"max", "min"}
+    assert not kind.__abstractmethods__
+
+
+def test_no_such_task() -> None:
+    with pytest.raises(UserError, match=r"tasks\.base: there is no src/egopack/tasks/base\.py"):
+        load_task("base")
+    with pytest.raises(UserError, match=r"there is no src/egopack/tasks/nope\.py \(there are ar, lta, mq, oscc, pnr\)"):
+        load_task("nope")
+
+
+def test_a_block_is_split_between_the_task_and_its_training() -> None:
+    block = check_task("mq", BLOCK | {"decode": {"sigma": 0.5}})
+    assert block.params.model.features == small.HIDDEN
+    assert block.decode.sigma == 0.5
+    assert (block.regimes.pack, block.regimes.train.lr, block.regimes.egopack.epochs) == ("p", 0.02, 2)
+    short = copy.deepcopy(BLOCK)
+    del short["egopack"]
+    with pytest.raises(UserError, match=r"^params\.yaml: tasks\.mq\.egopack: this key is missing$"):
+        check_task("mq", short)
+
+
+TOY = '''
+"""Whether the first feature of a video is positive on the average."""
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional as F
+
+from egopack.data.samples import Sample
+from egopack.nn.heads import video_max
+from egopack.params import NoParams, TaskParams
+from egopack.tasks.base import Task, fuse
+
+
+def sign_of(uid):
+    return np.array([int(uid.endswith("plus"))])
+
+
+class ToyParams(TaskParams):
+    samples: NoParams
+
+
+class Toy(Task):
+    Params = ToyParams
+    headline = {"accuracy": "max"}
+
+    def __init__(self, hidden, params, labels, streams=()):
+        super().__init__(hidden, params, labels, streams)
+        self.out = torch.nn.Linear(self.model.features, labels["signs"])
+
+    @classmethod
+    def labels(cls, annotations):
+        return {"signs": ("minus", "plus")}
+
+    @classmethod
+    def samples(cls, source, split, params):
+        return [
+            Sample(uid, uid, np.arange(count), source.grid.positions(count), {"sign": sign_of(uid)})
+            for uid, count in source.rows.items()
+        ]
+
+    def align(self, features, batch):
+        return video_max(features[0], batch.pyramid[0].video, len(batch))
+
+    def forward(self, levels, batch, streams=None):
+        return {"logits": self.out(fuse(self.align([self.neck(levels[0])], batch), streams))}
+
+    def loss(self, outputs, batch):
+        return {"sign": F.cross_entropy(outputs["logits"], batch.targets["sign"])}
+
+    def decode(self, outputs, batch, samples, decode, generator):
+        return pd.DataFrame({"key": [sample.key for sample in samples], "sign": outputs["logits"].argmax(1).numpy()})
+
+    @classmethod
+    def score(cls, predictions, samples, labels):
+        truth = np.concatenate([sample.targets["sign"] for sample in samples])
+        return {"accuracy": 100 * float((predictions["sign"].to_numpy() == truth).mean())}
+
+    @classmethod
+    def chance(cls, train, samples, labels, generator):
+        signs = generator.integers(0, 2, len(samples))
+        return pd.DataFrame({"key": [sample.key for sample in samples], "sign": signs})
+'''
+
+
+@pytest.fixture
+def folder_of_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with the tasks that there are, in place of the package's own; new files may be added."""
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    for path in Path(base.__file__).parent.glob("*.py"):
+        (folder / path.name).symlink_to(path)
+    monkeypatch.setattr(base, "__file__", str(folder / "base.py"))
+    monkeypatch.setattr(egopack.tasks, "__path__", [*egopack.tasks.__path__, str(folder)])
+    before = set(sys.modules)
+    yield folder
+    for name in set(sys.modules) - before:
+        if name.startswith("egopack.tasks."):
+            del sys.modules[name]
+            if hasattr(egopack.tasks, name.rpartition(".")[2]):
+                delattr(egopack.tasks, name.rpartition(".")[2])
+
+
+class Shifted(small.Features):
+    """Features whose first column tells the video's sign."""
+
+    def rows(self, uid: str, rows: np.ndarray) -> np.ndarray:
+        table = super().rows(uid, rows)
+        table[:, 0] += 1.5 if uid.endswith("plus") else -1.5
+        return table
+
+
+def test_a_new_task_is_one_file(folder_of_tasks: Path, tmp_path: Path) -> None:
+    (folder_of_tasks / "toy.py").write_text(TOY)
+    block = check_task("toy", BLOCK | {"annotations": "none"})
+    rows = {f"v{index}-{'plus' if index % 3 else 'minus'}": 4 + index for index in range(24)}
+    source = small.source_of(small.FakeAnnotations())
+    folder = tmp_path / "samples"
+    index_task("toy", block, source.annotations, rows, small.GRID, folder, tmp_path / "settings")
+    assert json.loads((tmp_path / "settings" / "toy.json").read_text())["labels"] == {"signs": 2}
+    samples, labels, features = read_split(folder, "train"), read_labels(folder), Shifted()
+    setup = (block.params, {name: len(classes) for name, classes in labels.items()})
+
+    torch.manual_seed(0)
+    network = single_network(small.WIDTH, small.backbone_params(), "toy", setup)
+    loader = train_loader("toy", block.params, samples, features, batch_size=4, radius_s=2.0, seed=0)
+    reports: list[EpochReport] = []
+    train(network, {"toy": loader}, block.regimes.train, device=CPU, on_epoch=reports.append)
+    assert reports[-1].losses["toy/sign"] < 0.5 * reports[0].losses["toy/sign"]
+    save_checkpoint(tmp_path / "model", network)
+    table = predict(load_checkpoint(tmp_path / "model"), "toy", samples, features, block.decode, seed=0, device=CPU)
+    assert table["key"].tolist() == [sample.key for sample in samples]
+    assert block.task.score(table, samples, labels)["accuracy"] > 90
+    assert block.task.submission(table, samples, labels) is None
+
+    pack = multi_network(small.WIDTH, small.backbone_params(), {"toy": setup, "lta": lta_setup()}, levels=2)
+    actions = train_loader(
+        "ar", small.task_params("ar"), small.samples_of("ar"), features, batch_size=2, radius_s=2.0, seed=0
+    )
+    prototypes = build_prototypes(pack, actions, verbs=5, nouns=6, device=CPU)
+    novel = novel_network(
+        "oscc", (small.task_params("oscc"), small.sizes("oscc")), pack, prototypes, InteractionParams(k=2)
+    )
+    novel_loader = train_loader(
+        "oscc", small.task_params("oscc"), small.samples_of("oscc"), features, batch_size=2, radius_s=2.0, seed=0
+    )
+    train(novel, {"oscc": novel_loader}, block.regimes.egopack, device=CPU, on_epoch=reports.append)
+    assert np.isfinite(reports[-1].losses["oscc/change"])
+
+
+def lta_setup() -> tuple[base.TaskParams, dict[str, int]]:
+    return small.task_params("lta"), small.sizes("lta")
+
+
+@pytest.mark.parametrize(("content", "found"), [("x = 1", 0), (TOY + "\n\nclass Other(Toy):\n    pass\n", 2)])
+def test_a_file_must_define_one_task(content: str, found: int, folder_of_tasks: Path) -> None:
+    (folder_of_tasks / "odd.py").write_text(content)
+    with pytest.raises(UserError, match=rf"src/egopack/tasks/odd\.py: expected one subclass of Task, found {found}"):
+        load_task("odd")
+
+
+@pytest.mark.parametrize("name", small.TASKS)
+def test_a_batch_of_samples_equals_each_alone(name: str) -> None:
+    network = small.randomise(small.network_of(name)).eval()
+    levels = network.head(name).params.levels
+    samples = small.samples_of(name)
+    together = network(name, small.batch_of(samples, levels=levels))
+    alone = [network(name, small.batch_of([sample], levels=levels)) for sample in samples]
+    for key, value in together.items():
+        parts = [outputs[key] for outputs in alone]
+        if name == "mq":  # level by level, and by video within a level
+            pyramids = [small.batch_of([sample], levels=levels).pyramid for sample in samples]
+            cut = [part.split([len(level.pos) for level in own]) for part, own in zip(parts, pyramids, strict=True)]
+            parts = [one[level] for level in range(levels) for one in cut]
+        torch.testing.assert_close(value, torch.cat(parts), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", small.TASKS)
+def test_every_parameter_of_a_head_learns(name: str) -> None:
+    network = small.network_of(name).train()
+    task = network.head(name)
+    batch = small.batch_of(small.samples_of(name), levels=task.params.levels)
+    terms = task.loss(network(name, batch), batch)
+    assert all(term.ndim == 0 for term in terms.values())
+    torch.stack(list(terms.values())).sum().backward()
+    without = {key for key, parameter in network.named_parameters() if parameter.grad is None}
+    assert not without
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters() if parameter.grad is not None)
+
+
+@pytest.mark.parametrize("name", ["ar", "oscc", "pnr"])
+def test_fusion_of_logits_has_one_head_a_stream(name: str) -> None:
+    task = small.task_of(name, streams=("x", "y"), fusion="logits").eval()
+    plain = small.task_of(name).eval()
+    plain.load_state_dict({key: value for key, value in task.state_dict().items() if not key.startswith("stream.")})
+    batch = small.batch_of(small.samples_of(name))
+    levels = [torch.randn(len(batch.x), small.HIDDEN)]
+    key = next(key for key in task(levels, batch) if key.endswith("logits"))
+    aligned = task.align([task.neck(levels[0])], batch)
+    streams = {"x": torch.randn_like(aligned), "y": torch.randn_like(aligned)}
+    part = "verb" if name == "ar" else "classifier"
+    expected = plain(levels, batch)[key] + sum(task.stream[one][part](value) for one, value in streams.items())
+    torch.testing.assert_close(task(levels, batch, streams)[key], expected / 3)
+    bias = task.stream["x"][part].bias if name == "pnr" else task.stream["x"][part]["out"].bias
+    assert (bias is None) == (name != "pnr")
+
+
+FUSED = [("ar", "verb", 1.0), ("oscc", "classifier", 1.0), ("lta", "verb", 1.0), ("pnr", "classifier", 0.01)]
+
+
+@pytest.mark.parametrize(("name", "head", "scale"), FUSED)
+def test_features_are_fused_as_each_task_wants(name: str, head: str, scale: float) -> None:
+    task = small.task_of(name, streams=("x", "y")).eval()
+    seen: list[torch.Tensor] = []
+    module = task.convolutions()[0] if name == "lta" else getattr(task, head)
+    module.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    batch, copies = small.batch_of(small.samples_of(name)), 4 if name == "lta" else 1
+    levels = [torch.randn(len(batch.x), small.HIDDEN)]
+    task(levels, batch)
+    streams = {one: torch.randn_like(seen[0][::copies]) for one in "xy"}
+    task(levels, batch, streams)
+    mean = ((streams["x"] + streams["y"]) / 2).repeat_interleave(copies, 0)
+    torch.testing.assert_close(seen[1], seen[0] + scale * mean)
+
+
+@pytest.mark.parametrize("name", ["ar", "oscc", "lta", "mq"])
+def test_tasks_without_augmentation_draw_the_sample_itself(name: str) -> None:
+    task, sample = small.task_of(name), small.samples_of(name, 1)[0]
+    assert task.draw(sample, task.params, np.random.default_rng(0)) is sample

@@ -28,6 +28,7 @@ MODELS = Path("data/models")
 PROTOTYPES = Path("data/prototypes")
 PREDICTIONS = Path("data/predictions")
 METRICS = Path("metrics")
+SCRATCH = Path("data/scratch")
 ROOT_VARIABLE = "EGO4D_ROOT"
 
 
@@ -55,6 +56,11 @@ def load() -> Params:
     return load_params(PARAMS)
 
 
+def original(path: Path) -> Path:
+    """Where a path is in the original checkout, which an experiment runs in a copy of."""
+    return Path(os.environ.get("DVC_ROOT", ".")) / path
+
+
 def raw_root(params: Params, given: Path | None = None) -> Path:
     """Where Ego4D is: `given`, else $EGO4D_ROOT, else `data.root`; a relative path that an experiment's copy lacks is
     looked for in the original.
@@ -67,8 +73,7 @@ def raw_root(params: Params, given: Path | None = None) -> Path:
     named = os.environ.get(ROOT_VARIABLE)
     source = "--root" if given else f"${ROOT_VARIABLE}" if named else f"{PARAMS}: data.root"
     root = Path(given or named or params.data.root).expanduser()
-    original = Path(os.environ.get("DVC_ROOT", "."))
-    for candidate in (root, original / root):
+    for candidate in (root, original(root)):
         if candidate.is_dir():
             return candidate
     raise UserError(f"{source}: {str(root)!r} is not a folder; mount Ego4D there, or name another folder")

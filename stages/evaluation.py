@@ -28,3 +28,18 @@ def evaluate(network: Network, task: str, decode: Any, seed: int, device: torch.
     scores = rounded(head.score(table, samples, labels))
     click.echo(f"{name}: " + ", ".join(f"{metric} {scores[metric]:g}" for metric in head.headline))
     return scores
+
+
+def headlines(network: Network, seed: int, device: torch.device) -> dict[str, tuple[float, str]]:
+    """Headline metrics of every task on its validation split, as <task>/<metric>, each with what is better.
+
+    Predictions are made by the defaults of decoding, since training does not depend on `decode` in params.yaml.
+    """
+    found: dict[str, tuple[float, str]] = {}
+    features = FeatureShards(SHARDS)
+    for task in network.task:
+        samples, labels, head = read_split(SAMPLES / task, "val"), read_labels(SAMPLES / task), network.head(task)
+        table = predict(network, task, samples, features, head.Decode(), seed=seed, device=device)
+        scores = rounded(head.score(table, samples, labels))
+        found |= {f"{task}/{metric}": (scores[metric], better) for metric, better in head.headline.items()}
+    return found

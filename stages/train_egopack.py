@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages.common import METRICS, MODELS, PARAMS, PROTOTYPES, SAMPLES, SHARDS, Stage, load, start
+from stages.common import MODELS, PARAMS, PROTOTYPES, SAMPLES, SHARDS, Stage, load, start
 
 
 @click.command(cls=Stage)
@@ -17,13 +17,12 @@ def main(task: str) -> None:
     """
     params = load()
     from egopack.data.shard_reader import FeatureShards
-    from egopack.indexing import read_labels, read_split
+    from egopack.indexing import read_labels
     from egopack.tasks.base import check_task
-    from egopack.training.checkpoint import load_checkpoint, save_checkpoint
-    from egopack.training.curves import write_curves
+    from egopack.training.checkpoint import load_checkpoint
     from egopack.training.prototypes import load_prototypes
     from egopack.training.regimes import novel_network, train_loader
-    from stages.training import run
+    from stages.training import run, samples_of
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
     device = start(params.runtime, params.seed)
@@ -32,18 +31,17 @@ def main(task: str) -> None:
     pack = load_checkpoint(MODELS / "multi" / block.regimes.pack)
     prototypes = load_prototypes(PROTOTYPES / f"{block.regimes.pack}.safetensors")
     network = novel_network(task, (block.params, labels), pack, prototypes, params.interaction)
+    train = block.regimes.egopack
     loader = train_loader(
         task,
         block.params,
-        read_split(SAMPLES / task, "train"),
+        samples_of(task, train),
         features,
-        batch_size=block.regimes.egopack.batch_size,
+        batch_size=train.batch_size,
         radius_s=pack.spec.backbone.radius_s,
         seed=params.seed,
     )
-    reports = run(network, {task: loader}, block.regimes.egopack, device, f"egopack {task}")
-    save_checkpoint(MODELS / "egopack" / task, network)
-    write_curves(METRICS / "curves" / "egopack" / f"{task}.csv", reports)
+    run(network, {task: loader}, train, params, device, f"egopack/{task}")
 
 
 if __name__ == "__main__":

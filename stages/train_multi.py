@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages.common import METRICS, MODELS, PACKS, SAMPLES, SHARDS, Stage, load, start
+from stages.common import PACKS, SHARDS, Stage, load, start
 
 
 @click.command(cls=Stage)
@@ -17,12 +17,9 @@ def main(pack: str) -> None:
     params = load()
     from egopack.data.shard_reader import FeatureShards
     from egopack.files import read_json
-    from egopack.indexing import read_split
     from egopack.tasks.base import load_task
-    from egopack.training.checkpoint import save_checkpoint
-    from egopack.training.curves import write_curves
     from egopack.training.regimes import multi_batch_sizes, multi_network, train_loader
-    from stages.training import run
+    from stages.training import run, samples_of
 
     device = start(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
@@ -30,7 +27,7 @@ def main(pack: str) -> None:
     setups = {
         name: (load_task(name).Params.model_validate(one["params"]), one["labels"]) for name, one in members.items()
     }
-    samples = {name: read_split(SAMPLES / name, "train") for name in members}
+    samples = {name: samples_of(name, params.multi) for name in members}
     sizes = multi_batch_sizes({name: len(of) for name, of in samples.items()}, params.multi.base_batch)
     network = multi_network(features.width, params.backbone, setups, params.multi.levels)
     radius_s = params.backbone.radius_s
@@ -40,9 +37,7 @@ def main(pack: str) -> None:
         )
         for name, setup in setups.items()
     }
-    reports = run(network, loaders, params.multi, device, f"multi {pack}")
-    save_checkpoint(MODELS / "multi" / pack, network)
-    write_curves(METRICS / "curves" / "multi" / f"{pack}.csv", reports)
+    run(network, loaders, params.multi, params, device, f"multi/{pack}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages.common import METRICS, MODELS, PARAMS, SAMPLES, SHARDS, Stage, load, start
+from stages.common import PARAMS, SAMPLES, SHARDS, Stage, load, start
 
 
 @click.command(cls=Stage)
@@ -17,12 +17,10 @@ def main(task: str) -> None:
     """
     params = load()
     from egopack.data.shard_reader import FeatureShards
-    from egopack.indexing import read_labels, read_split
+    from egopack.indexing import read_labels
     from egopack.tasks.base import check_task
-    from egopack.training.checkpoint import save_checkpoint
-    from egopack.training.curves import write_curves
     from egopack.training.regimes import single_network, train_loader
-    from stages.training import run
+    from stages.training import run, samples_of
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
     device = start(params.runtime, params.seed)
@@ -33,15 +31,13 @@ def main(task: str) -> None:
     loader = train_loader(
         task,
         block.params,
-        read_split(SAMPLES / task, "train"),
+        samples_of(task, train),
         features,
         batch_size=train.batch_size,
         radius_s=params.backbone.radius_s,
         seed=params.seed,
     )
-    reports = run(network, {task: loader}, train, device, f"single {task}")
-    save_checkpoint(MODELS / "single" / task, network)
-    write_curves(METRICS / "curves" / "single" / f"{task}.csv", reports)
+    run(network, {task: loader}, train, params, device, f"single/{task}")
 
 
 if __name__ == "__main__":

@@ -1,36 +1,143 @@
-"""The training loop with a progress bar, for the three stages that train."""
+"""Training with a progress bar and a state to go on from, for the three stages that train."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
+import egopack_native
 import torch
 
+import egopack
 from egopack.data.loader import Loader
-from egopack.params import OptimiserParams
+from egopack.data.samples import Sample
+from egopack.errors import UserError
+from egopack.indexing import read_split
+from egopack.params import OptimiserParams, Params
+from egopack.training.checkpoint import load_checkpoint, save_checkpoint
+from egopack.training.curves import write_curves
+from egopack.training.extras import start_from
 from egopack.training.loop import EpochReport, train
 from egopack.training.network import Network
-from stages.common import progress
+from egopack.training.regimes import training_samples
+from egopack.training.state import FILES, Scratch, digest_files, digest_tensors, prune, run_digest
+from stages.common import METRICS, MODELS, SAMPLES, SCRATCH, SHARDS, original, progress
+
+
+def samples_of(task: str, params: OptimiserParams) -> list[Sample]:
+    """What `params` says that a task trains on."""
+    train, both = read_split(SAMPLES / task, "train"), params.extras.train_on_val
+    return training_samples(train, read_split(SAMPLES / task, "val") if both else [], both=both)
 
 
 def run(
-    network: Network, loaders: Mapping[str, Loader], params: OptimiserParams, device: torch.device, what: str
+    network: Network,
+    loaders: Mapping[str, Loader],
+    block: OptimiserParams,
+    params: Params,
+    device: torch.device,
+    name: str,
+) -> None:
+    """Train and write data/models/<name> and metrics/curves/<name>.csv; one line an epoch and a bar over all steps.
+
+    `block` is how this is trained.
+    """
+    if block.extras.start_from is not None:
+        begin_from(network, block.extras.start_from, name)
+    scratch = scratch_of(network, loaders, block, params, device, name)
+    if params.runtime.compile:
+        network.compile(dynamic=True)
+    reports = with_bar(network, loaders, block, params, device, name, scratch)
+    save_checkpoint(MODELS / name, network)
+    write_curves(METRICS / "curves" / f"{name}.csv", reports)
+    if scratch is not None:
+        scratch.clear()
+    count = sum(parameter.numel() for parameter in network.parameters())
+    loss = f", loss {sum(reports[-1].losses.values()):.4f}" if reports else ""
+    click.echo(f"{name}: {count:,} parameters on {device}{loss}")
+
+
+def with_bar(
+    network: Network,
+    loaders: Mapping[str, Loader],
+    block: OptimiserParams,
+    params: Params,
+    device: torch.device,
+    name: str,
+    scratch: Scratch | None,
 ) -> list[EpochReport]:
-    """Train in place; one line an epoch and a bar over all steps. Returns the report of every epoch."""
-    reports: list[EpochReport] = []
-    with progress(0, what) as bar:
+    """The training loop with its output; the reports of all epochs."""
+
+    def evaluate(network: Network) -> dict[str, tuple[float, str]]:
+        from stages.evaluation import headlines
+
+        return headlines(network, params.seed, device)
+
+    with progress(0, name) as bar:
 
         def on_step(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
         def on_epoch(report: EpochReport) -> None:
-            reports.append(report)
-            terms = "  ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
-            bar.write(f"{what}: epoch {report.epoch + 1}/{params.epochs}  lr {report.lr:.1e}  {terms}")
+            values = report.losses | {f"val/{metric}": value for metric, value in report.scores.items()}
+            terms = "  ".join(f"{term} {value:.4f}" for term, value in values.items())
+            bar.write(f"{name}: epoch {report.epoch + 1}/{block.epochs}  lr {report.lr:.1e}  {terms}")
 
-        train(network, loaders, params, device=device, on_step=on_step, on_epoch=on_epoch)
-    count = sum(parameter.numel() for parameter in network.parameters())
-    click.echo(f"{what}: {count:,} parameters on {device}, loss {sum(reports[-1].losses.values()):.4f}")
-    return reports
+        return train(
+            network,
+            loaders,
+            block,
+            device=device,
+            on_step=on_step,
+            on_epoch=on_epoch,
+            on_resume=lambda step: bar.write(f"{name}: goes on after step {step} of a run that was stopped"),
+            evaluate=evaluate,
+            scratch=scratch,
+            precision=params.runtime.precision,
+        )
+
+
+def begin_from(network: Network, folder: str, name: str) -> None:
+    """Copy the weights of the checkpoint that `extras.start_from` names."""
+    found = [path for path in (Path(folder), original(Path(folder))) if path.is_dir()]
+    if not found:
+        raise UserError(
+            f"params.yaml: extras.start_from: {folder!r} is not a folder; name one with a model.safetensors"
+        )
+    new = start_from(network, load_checkpoint(found[0]), folder)
+    click.echo(f"{name}: starts from {folder}" + (f"; {', '.join(new)} from scratch" if new else ""))
+
+
+def scratch_of(
+    network: Network,
+    loaders: Mapping[str, Loader],
+    block: OptimiserParams,
+    params: Params,
+    device: torch.device,
+    name: str,
+) -> Scratch | None:
+    """Where the state of this very run is kept: same code, data, params, starting weights, device and threads."""
+    if not params.runtime.save_every:
+        return None
+    root = original(SCRATCH)
+    for old in prune(root):
+        click.echo(f"{name}: removed {old}, which no run went on from")
+    source = Path(egopack.__file__).parent
+    determines = {
+        "name": name,
+        "params": block.model_dump(mode="json"),
+        "spec": network.spec.model_dump(mode="json"),
+        "weights": digest_tensors(network.state_dict()),
+        "seed": params.seed,
+        "runtime": params.runtime.model_dump(mode="json", exclude={"save_every", "device", "threads"}),
+        "machine": [torch.__version__, str(device), torch.get_num_threads()],
+        "code": digest_files([*source.rglob("*.py"), Path(egopack_native.__file__)]),
+        "features": digest_files(SHARDS.glob("*.*"), root / FILES),
+        "loaders": {
+            task: [one.batch_size, one.levels, one.radius_s, one.seed, digest_files((SAMPLES / task).glob("*.h5"))]
+            for task, one in loaders.items()
+        },
+    }
+    return Scratch(root / run_digest(determines), params.runtime.save_every)

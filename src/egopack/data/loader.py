@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -62,22 +62,22 @@ class Loader:
         rows = [self.features.rows(sample.video_uid, sample.rows) for sample in chosen]
         return collate(chosen, rows, levels=self.levels, radius_s=self.radius_s)
 
-    def epoch(self, epoch: int = 0) -> Iterator[tuple[Batch, list[Sample]]]:
-        """Batches with the samples they hold; the next one is made while this one is used."""
+    def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[tuple[Batch, list[Sample]]]:
+        """Batches from number `first` on with the samples they hold; the next one is made while this one is used."""
         plan = self.chosen(epoch)
         with ThreadPoolExecutor(max_workers=1) as ahead:
-            coming = ahead.submit(self.batch, epoch, 0, plan[0]) if plan else None
-            for index, chosen in enumerate(plan):
+            coming = ahead.submit(self.batch, epoch, first, plan[first]) if plan else None
+            for index, chosen in list(enumerate(plan))[first:]:
                 assert coming is not None
                 batch = coming.result()
                 if index + 1 < len(plan):
                     coming = ahead.submit(self.batch, epoch, index + 1, plan[index + 1])
                 yield batch, chosen
 
-    def forever(self) -> Iterator[Batch]:
-        """Batches of epoch 0, 1, 2, ... without an end."""
-        epoch = 0
+    def forever(self, first: int = 0) -> Generator[Batch, None, None]:
+        """Batches of epoch 0, 1, 2, ... without an end, those before number `first` left out."""
+        epoch, index = divmod(first, len(self))
         while True:
-            for batch, _ in self.epoch(epoch):
+            for batch, _ in self.epoch(epoch, index):
                 yield batch
-            epoch += 1
+            epoch, index = epoch + 1, 0

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from egopack.nn.dropout import Dropout
+from egopack.nn.precision import full_precision
 
 
 class Neck(nn.ModuleDict):
@@ -85,7 +86,7 @@ def segment_mean(x: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
     """
     if not len(index):
         return x.new_zeros(len(offsets), x.shape[1])
-    return F.embedding_bag(index, x, offsets, mode="mean")
+    return F.embedding_bag(index, full_precision(x), offsets, mode="mean")
 
 
 def video_max(x: Tensor, video: Tensor, videos: int) -> Tensor:
@@ -96,6 +97,7 @@ def video_max(x: Tensor, video: Tensor, videos: int) -> Tensor:
 
 def video_mean(x: Tensor, video: Tensor, videos: int) -> Tensor:
     """Mean over the nodes [N, F] of each video -> [videos, F]."""
+    x = full_precision(x)
     total = x.new_zeros(videos, x.shape[1]).index_add(0, video, x)
     count = x.new_zeros(videos).index_add(0, video, torch.ones_like(video, dtype=x.dtype))
     return total / count.clamp(min=1)[:, None]

@@ -11,6 +11,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from egopack.data.pyramid import Edges
+from egopack.nn.precision import full_precision
 
 NEGATIVE_SLOPE = 0.2
 MOST_DISTANCES = 256  # beyond, the graph is irregular and a table of gates is as long as the list of edges
@@ -58,9 +59,10 @@ class TDGC(nn.Module):
         nn.init.zeros_(self.neighbour.bias)
 
     def gates(self, distances: Tensor) -> Tensor:
-        """g at each of the distances [U] (seconds) -> [U, H]."""
-        hidden = F.leaky_relu(self.gate[0](distances[:, None]), 0.01)
-        return GATES[self.gate_activation](self.gate[1](hidden))
+        """g at each of the distances [U] (seconds) -> [U, H], without autocast: positions stay in float32."""
+        with torch.autocast(distances.device.type, enabled=False):
+            hidden = F.leaky_relu(self.gate[0](distances[:, None]), 0.01)
+            return GATES[self.gate_activation](self.gate[1](hidden))
 
     def forward(self, x: Tensor, edges: Edges) -> Tensor:
         """Convolve x [N, H] over the edges -> [N, H]."""
@@ -83,6 +85,8 @@ def aggregate(
     Shapes: message [N, H], gates [U, H] or None, onto [N, H] or None -> [N, H].
     """
     few = gates is None or len(gates) <= MOST_DISTANCES
+    if message.device.type == "cpu":
+        message = full_precision(message)
     if few and message.device.type == "cpu" and message.dtype == torch.float32:
         return _Compiled.apply(message, gates, torch.zeros_like(message) if onto is None else onto, edges, signed, mean)
     return aggregate_by_edge(message, gates, edges, signed=signed, mean=mean, onto=onto)

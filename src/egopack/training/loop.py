@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,8 +12,12 @@ from torch import Tensor
 from egopack.data.batch import Batch
 from egopack.data.loader import Loader
 from egopack.params import OptimiserParams
+from egopack.training.extras import Average, Best, freeze
 from egopack.training.network import Network
 from egopack.training.optimiser import learning_rate, make_optimiser
+from egopack.training.state import Scratch
+
+Evaluate = Callable[[Network], dict[str, tuple[float, str]]]  # headline metrics, each with what is better, max or min
 
 
 @dataclass(frozen=True)
@@ -27,27 +32,135 @@ class StepReport:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """Means over one epoch: loss terms by "task/term", the gradient norm, and the learning rate of its last step."""
+    """Means over one epoch: loss terms by "task/term", the gradient norm, and the learning rate of its last step.
+
+    `scores`: headline metrics after it, where it was evaluated.
+    """
 
     epoch: int
     lr: float
     grad_norm: float
     losses: dict[str, float]
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 def step(
-    network: Network, optimiser: torch.optim.Optimizer, batches: Mapping[str, Batch], grad_clip_norm: float
+    network: Network,
+    optimiser: torch.optim.Optimizer,
+    batches: Mapping[str, Batch] | Sequence[Mapping[str, Batch]],
+    grad_clip_norm: float,
+    *,
+    precision: str = "fp32",
 ) -> StepReport:
-    """One update from one batch of every task."""
+    """One update from one batch of every task, or from several of every task, whose gradients are averaged."""
     optimiser.zero_grad(set_to_none=True)
-    losses = {}
-    for name, batch in batches.items():
-        terms = network.head(name).loss(network(name, batch), batch)
-        torch.stack(list(terms.values())).sum().backward()
-        losses[name] = {term: value.detach() for term, value in terms.items()}
+    rounds = [batches] if isinstance(batches, Mapping) else batches
+    found: list[dict[str, dict[str, Tensor]]] = []
+    for each in rounds:
+        losses = {}
+        for name, batch in each.items():
+            terms = loss_terms(network, name, batch, precision)
+            (torch.stack(list(terms.values())).sum() / len(rounds)).backward()
+            losses[name] = {term: value.detach() for term, value in terms.items()}
+        found.append(losses)
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), grad_clip_norm)
     optimiser.step()
-    return StepReport(losses, norm)
+    return StepReport(found[0] if len(found) == 1 else _mean(found), norm)
+
+
+def loss_terms(network: Network, name: str, batch: Batch, precision: str) -> dict[str, Tensor]:
+    """Loss terms of a task; with bf16 the network runs under autocast, and the loss is computed in float32."""
+    with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        outputs = network(name, batch)
+    if precision == "bf16":
+        outputs = {key: value.float() for key, value in outputs.items()}
+    return network.head(name).loss(outputs, batch)
+
+
+def _mean(found: Sequence[Mapping[str, Mapping[str, Tensor]]]) -> dict[str, dict[str, Tensor]]:
+    return {
+        task: {term: torch.stack([one[task][term] for one in found]).mean() for term in terms}
+        for task, terms in found[0].items()
+    }
+
+
+@dataclass
+class Progress:
+    """All that training adds to as it goes; with it, a run that was stopped goes on as if it had not been."""
+
+    network: Network
+    optimiser: torch.optim.Optimizer
+    device: torch.device
+    average: Average | None = None
+    best: Best = field(default_factory=Best)
+    step: int = 0
+    reports: list[EpochReport] = field(default_factory=list)
+    current: list[StepReport] = field(default_factory=list)  # of the epoch under way
+
+    def save(self, scratch: Scratch) -> None:
+        """Save the whole state: weights and buffers, moments, generators, the average, the best, reports so far."""
+        tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
+        for index, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser/{index}/{name}": value for name, value in moments.items()}
+        tensors["random/cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
+        if self.average is not None:
+            tensors |= {f"average/{name}": value for name, value in self.average.weights.items()}
+        tensors |= {f"best/{name}": value for name, value in self.best.weights.items()}
+        terms = [(task, term) for report in self.current[:1] for task, of in report.losses.items() for term in of]
+        for number, (task, term) in enumerate(terms):
+            tensors[f"loss/{number}"] = torch.stack([report.losses[task][term] for report in self.current])
+        if self.current:
+            tensors["grad_norm"] = torch.stack([report.grad_norm for report in self.current])
+        record = {"step": self.step, "terms": terms, "best": self.best.record()}
+        record |= {"reports": [asdict(report) for report in self.reports]}
+        scratch.save(tensors, record | {"updates": 0 if self.average is None else self.average.updates})
+
+    def resume(self, scratch: Scratch) -> bool:
+        """Go back to the state that was saved last, if any was."""
+        saved = scratch.load()
+        if saved is None:
+            return False
+        tensors, record = saved
+        self.network.load_state_dict(_under(tensors, "network/"))
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, value in _under(tensors, "optimiser/").items():
+            index, moment = name.split("/")
+            state.setdefault(int(index), {})[moment] = value
+        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
+        torch.set_rng_state(tensors["random/cpu"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
+        if self.average is not None:
+            for name, value in _under(tensors, "average/").items():
+                self.average.weights[name].copy_(value)
+            self.average.updates = record["updates"]
+        kept = {name: value.to(self.device) for name, value in _under(tensors, "best/").items()}
+        self.best = Best(**record["best"], weights=kept)
+        self.step = record["step"]
+        self.reports = [EpochReport(**report) for report in record["reports"]]
+        self.current = _steps(tensors, record["terms"])
+        return True
+
+    def chosen_weights(self) -> dict[str, Tensor]:
+        """Weights that count: the average where there is one."""
+        return self.network.state_dict() if self.average is None else self.average.weights
+
+
+def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _steps(tensors: Mapping[str, Tensor], terms: Sequence[Sequence[str]]) -> list[StepReport]:
+    """Reports of the steps of the epoch under way."""
+    reports = []
+    for index, norm in enumerate(tensors.get("grad_norm", torch.zeros(0))):
+        losses: dict[str, dict[str, Tensor]] = {}
+        for number, (task, term) in enumerate(terms):
+            losses.setdefault(task, {})[term] = tensors[f"loss/{number}"][index]
+        reports.append(StepReport(losses, norm))
+    return reports
 
 
 def train(
@@ -58,24 +171,68 @@ def train(
     device: torch.device,
     on_step: Callable[[int, int], None] = lambda step, total: None,
     on_epoch: Callable[[EpochReport], None] = lambda report: None,
-) -> None:
-    """Train `network` in place for `params.epochs` epochs, each as long as the longest loader; the others cycle."""
+    on_resume: Callable[[int], None] = lambda step: None,
+    evaluate: Evaluate | None = None,
+    scratch: Scratch | None = None,
+    precision: str = "fp32",
+) -> list[EpochReport]:
+    """Train `network` in place for `params.epochs` epochs, each as long as the longest loader; the others cycle.
+
+    With `scratch`, states are saved on the way and a run that was stopped goes on from the last; `on_epoch` is then
+    told of the epochs before it too, after `on_resume`. `evaluate` is called as `params.extras.evaluate_every` says.
+    Returns the reports of all epochs.
+    """
+    extras = params.extras
     network.to(device).train()
-    optimiser = make_optimiser(network, params)
-    steps = max(len(loader) for loader in loaders.values())
+    freeze(network, extras.freeze)
+    now = Progress(network, make_optimiser(network, params), device)
+    now.average = Average(network, extras.ema_decay) if extras.ema_decay else None
+    if scratch is not None and now.resume(scratch):
+        on_resume(now.step)
+        for report in now.reports:
+            on_epoch(report)
+    steps = -(-max(len(loader) for loader in loaders.values()) // extras.accumulate)
     total, warmup = steps * params.epochs, steps * params.warmup_epochs
-    streams = {name: loader.forever() for name, loader in loaders.items()}
-    for epoch in range(params.epochs):
-        reports = []
-        lr = 0.0
-        for index in range(epoch * steps, (epoch + 1) * steps):
-            lr = learning_rate(index, total=total, warmup=warmup, lr=params.lr, lr_min=params.lr_min)
-            for group in optimiser.param_groups:
-                group["lr"] = lr
-            batches = {name: next(stream).to(device) for name, stream in streams.items()}
-            reports.append(step(network, optimiser, batches, params.grad_clip_norm))
-            on_step(index + 1, total)
-        on_epoch(summarise(epoch, lr, reports))
+    streams = {name: loader.forever(now.step * extras.accumulate) for name, loader in loaders.items()}
+    while now.step < total and not (extras.patience and now.best.waited >= extras.patience):
+        lr = learning_rate(now.step, total=total, warmup=warmup, lr=params.lr, lr_min=params.lr_min)
+        for group in now.optimiser.param_groups:
+            group["lr"] = lr
+        batches = [
+            {name: next(stream).to(device) for name, stream in streams.items()} for _ in range(extras.accumulate)
+        ]
+        now.current.append(step(network, now.optimiser, batches, params.grad_clip_norm, precision=precision))
+        if now.average is not None:
+            now.average.update(network)
+        now.step += 1
+        if now.step % steps == 0:
+            end_epoch(now, lr, evaluate if extras.evaluates_after(now.step // steps, params.epochs) else None)
+            on_epoch(now.reports[-1])
+        if scratch is not None and scratch.due(now.step):
+            now.save(scratch)
+        on_step(now.step, total)
+    for stream in streams.values():
+        stream.close()
+    network.load_state_dict(now.best.weights or now.chosen_weights())
+    return now.reports
+
+
+def end_epoch(now: Progress, lr: float, evaluate: Evaluate | None) -> None:
+    """Sum up the epoch, evaluate the weights that count, and keep them if they are the best so far."""
+    scores: dict[str, float] = {}
+    epoch = len(now.reports)
+    if evaluate is not None:
+        trained = {name: value.clone() for name, value in now.network.state_dict().items()}
+        now.network.load_state_dict(now.chosen_weights())
+        found = evaluate(now.network)
+        scores = {name: value for name, (value, _) in found.items()}
+        signed = {name: value if better == "max" else -value for name, (value, better) in found.items()}
+        now.best.offer(epoch, signed, now.network.state_dict())
+        now.network.load_state_dict(trained)
+        now.network.train()
+    report: dict[str, Any] = vars(summarise(epoch, lr, now.current))
+    now.reports.append(EpochReport(**report | {"scores": scores}))
+    now.current = []
 
 
 def summarise(epoch: int, lr: float, reports: list[StepReport]) -> EpochReport:

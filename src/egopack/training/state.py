@@ -1,0 +1,129 @@
+"""Whole states of trainings that are under way, in scratch space, so that a run that was stopped goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from egopack.errors import UserError
+from egopack.files import atomic_path, write_json
+
+STATE, FILES = "state.safetensors", "files.json"
+SHARE_OF_TIME = 0.05  # of a run that may go into saving states
+KEEP_DAYS = 14.0
+
+
+class Scratch:
+    """The state of one run: a folder whose name is a digest of all that determines the run, with one file in it.
+
+    `every` is after how many steps a state is saved; one that takes long to write is saved more rarely.
+    """
+
+    def __init__(self, folder: Path, every: int) -> None:
+        self.folder, self.every = folder, every
+        self._not_before = 0.0
+
+    def due(self, step: int) -> bool:
+        """Whether a state should be saved after this many steps."""
+        return step % self.every == 0 and time.monotonic() >= self._not_before
+
+    def save(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
+        """Replace the state, tensors and JSON-ready record together in one file, atomically.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        began = time.monotonic()
+        try:
+            with atomic_path(self.folder / STATE) as temporary:
+                plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+                save_file(plain, temporary, metadata={"record": json.dumps(record)})
+        except (OSError, SafetensorError) as error:
+            raise UserError(
+                f"{self.folder}: the state of the training cannot be saved ({error}); "
+                "free some space, or set runtime.save_every to 0 in params.yaml"
+            ) from None
+        now = time.monotonic()
+        self._not_before = now + (now - began) / SHARE_OF_TIME
+
+    def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """What was saved last; None if nothing was, or what is there cannot be read."""
+        try:
+            with safe_open(self.folder / STATE, framework="pt") as file:
+                names = file.keys()
+                return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()["record"])
+        except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError):
+            return None
+
+    def clear(self) -> None:
+        """The run has ended well: its state is of no more use."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def run_digest(determines: Mapping[str, Any]) -> str:
+    """Name of a run: SHA-256 of all that determines it, as JSON."""
+    return hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of tensors with their names, types and shapes."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
+        total.update(value.numpy().tobytes())
+    return total.hexdigest()
+
+
+def digest_files(paths: Iterable[Path], known: Path | None = None) -> str:
+    """SHA-256 of files with their names.
+
+    With `known`, a file that has the same path, size, inode and time of change as when it was last read is not read
+    again; digests are noted there.
+    """
+    noted: dict[str, Any] = {}
+    if known is not None:
+        try:
+            noted = json.loads(known.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            noted = {}
+    total, fresh = hashlib.sha256(), {}
+    for path in sorted(paths):
+        status = path.stat()
+        mark = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
+        name = str(path.resolve())
+        before = noted.get(name)
+        if before is not None and before[:-1] == mark:
+            digest = before[-1]
+        else:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        fresh[name] = [*mark, digest]
+        total.update(f"{path.name} {digest}\n".encode())
+    if known is not None and any(noted.get(name) != entry for name, entry in fresh.items()):
+        write_json(known, noted | fresh)
+    return total.hexdigest()
+
+
+def prune(root: Path, keep_days: float = KEEP_DAYS) -> list[Path]:
+    """Remove what no run has touched for so many days; what was removed."""
+    limit = time.time() - 86400 * keep_days
+    old = []
+    for entry in sorted(root.iterdir()) if root.is_dir() else []:
+        try:
+            newest = max(path.stat().st_mtime for path in (entry, *entry.rglob("*")))
+        except OSError:
+            continue  # another run removes it at this moment
+        if newest < limit:
+            shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+            old.append(entry)
+    return old

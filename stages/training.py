@@ -46,8 +46,6 @@ def run(
     if block.extras.start_from is not None:
         begin_from(network, block.extras.start_from, name)
     scratch = scratch_of(network, loaders, block, params, device, name)
-    if params.runtime.compile:
-        network.compile(dynamic=True)
     reports = with_bar(network, loaders, block, params, device, name, scratch)
     save_checkpoint(MODELS / name, network)
     write_curves(METRICS / "curves" / f"{name}.csv", reports)

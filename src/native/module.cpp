@@ -191,12 +191,13 @@ NB_MODULE(egopack_native, m) {
     using namespace nanobind::literals;
     m.doc() = "Compiled parts of egopack.detection and egopack.nn.";
     m.def("aggregate", &egopack::aggregate_edges, "row_start"_a, "source"_a, "sign"_a, "distance"_a, "message"_a,
-          "gate"_a.none(), "out"_a, "is_signed"_a, "mean"_a,
+          "gate"_a.none(), "out"_a.noconvert(), "is_signed"_a, "mean"_a,
           "out[i] += sum or mean over edges j -> i of sign * gate[distance] * message[j]; contiguous float32 [N, H].");
     m.def("aggregate_backward", &egopack::aggregate_edges_backward, "row_start"_a, "source"_a, "sign"_a, "distance"_a,
-          "grad"_a, "message"_a, "gate"_a.none(), "grad_message"_a, "grad_gate"_a.none(), "is_signed"_a, "mean"_a,
+          "grad"_a, "message"_a, "gate"_a.none(), "grad_message"_a.noconvert(),
+          "grad_gate"_a.none().noconvert(), "is_signed"_a, "mean"_a,
           "Gradients of aggregate with respect to message and gate, written in place.");
-    m.def("dropout", &egopack::drop_out, "x"_a, "out"_a, "seed"_a, "p"_a,
+    m.def("dropout", &egopack::drop_out, "x"_a, "out"_a.noconvert(), "seed"_a, "p"_a,
           "out = x / (1 - p) where a hash of the seed (int64 [1]) and the place says so, else 0; contiguous float32.");
     m.def("nms", &egopack::nms, "segments"_a, "scores"_a, "labels"_a, "method"_a, "iou_threshold"_a, "sigma"_a,
           "min_score"_a, "max_segments"_a, "per_class"_a,

@@ -79,3 +79,12 @@ def test_results_outlive_their_inputs() -> None:
     best = egopack_native.best_overlap(**OVERLAPS, top=np.array([1, 2]))
     assert hits.tolist() == [[1, 0], [1, 0]]
     assert best.tolist() == [[1.0], [1.0]]
+
+
+def test_results_are_never_written_to_a_copy() -> None:
+    """An output of another type would be converted, filled and thrown away."""
+    x, seed = torch.ones(4, 2), torch.zeros(1, dtype=torch.int64)
+    with pytest.raises(TypeError):
+        egopack_native.dropout(x, torch.empty(4, 2, dtype=torch.bfloat16), seed, 0.5)
+    with pytest.raises(TypeError):
+        egopack_native.dropout(x, torch.empty(2, 4).T, seed, 0.5)

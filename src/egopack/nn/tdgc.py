@@ -86,7 +86,7 @@ def aggregate(
     """
     few = gates is None or len(gates) <= MOST_DISTANCES
     if message.device.type == "cpu":
-        message = full_precision(message)
+        message, onto = full_precision(message), None if onto is None else full_precision(onto)
     if few and message.device.type == "cpu" and message.dtype == torch.float32:
         return _Compiled.apply(message, gates, torch.zeros_like(message) if onto is None else onto, edges, signed, mean)
     return aggregate_by_edge(message, gates, edges, signed=signed, mean=mean, onto=onto)

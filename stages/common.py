@@ -101,7 +101,8 @@ def start(runtime: RuntimeParams, seed: int) -> torch.device:
         raise UserError(
             f"{PARAMS}: runtime.device: {name!r} is not there; torch sees {torch.cuda.device_count()} CUDA devices"
         )
-    torch.use_deterministic_algorithms(True, warn_only=device.type == "cuda")
+    # use_deterministic_algorithms would import the compiler too, which takes as long as all the rest of torch
+    torch.set_deterministic_debug_mode("warn" if device.type == "cuda" else "error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no memory is read before it is written
     return device
 

@@ -7,6 +7,7 @@ from typing import Any
 import egopack_native
 import numpy as np
 import pytest
+import torch
 
 NMS: dict[str, Any] = {
     "segments": np.array([[0, 1], [2, 3]], dtype=np.float32),

@@ -17,7 +17,7 @@ import yaml
 from tests.pipeline.reduce import reduced
 
 ROOT = Path(__file__).resolve().parents[2]
-TASKS = ("ar", "oscc", "mq")
+TASKS = ("ar", "mq")
 IDENTITY = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
 
 
@@ -66,7 +66,7 @@ class Clone:
 
 
 def smaller(params: dict[str, Any]) -> None:
-    """Three tasks are enough to tell what depends on what."""
+    """Two tasks are enough to tell what depends on what."""
     reduced(params)
     params["tasks"] = {name: block for name, block in params["tasks"].items() if name in TASKS}
     packs = {"all": list(TASKS)} | {f"without_{name}": [other for other in TASKS if other != name] for name in TASKS}

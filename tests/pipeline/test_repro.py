@@ -31,10 +31,10 @@ def test_decoding_reruns_evaluation_alone(clone: Clone) -> None:
 
 
 def test_model_reruns_only_packs_with_the_task(clone: Clone) -> None:
-    clone.edit(lambda params: params["tasks"]["oscc"]["model"].update(classifier_hidden=12))
+    clone.edit(lambda params: params["tasks"]["ar"]["model"].update(classifier_hidden=12))
     ran = set(clone.dvc("repro"))
-    assert {"train_single@oscc", "train_multi@all", "train_multi@without_mq", "train_egopack@mq"} <= ran
-    assert not ran & {"train_multi@without_oscc", "train_single@mq", "train_single@ar", "index@ar", "shard"}
+    assert {"train_single@ar", "train_multi@all", "train_multi@without_mq", "train_egopack@mq"} <= ran
+    assert not ran & {"train_multi@without_ar", "train_single@mq", "index@mq", "shard"}
 
 
 def test_pack_added_and_removed(clone: Clone) -> None:
@@ -48,17 +48,18 @@ def test_pack_added_and_removed(clone: Clone) -> None:
         "compare",
     }
     clone.edit(lambda params: params["tasks"]["ar"].update(pack="alone"))
-    assert set(clone.dvc("repro")) == ALWAYS | {"train_egopack@ar", "evaluate_egopack@ar", "compare"}
+    ran = set(clone.dvc("repro"))  # the network comes out the same where the pack has the members of another
+    assert ALWAYS | {"train_egopack@ar"} <= ran <= ALWAYS | {"train_egopack@ar", "evaluate_egopack@ar", "compare"}
     clone.edit(lambda params: (params["packs"].pop("alone"), params["tasks"]["ar"].update(pack="without_ar")))
     assert set(clone.dvc("repro")) <= ALWAYS | {"train_egopack@ar", "evaluate_egopack@ar", "compare"}
 
 
 def test_new_task_is_one_file_and_one_block(clone: Clone) -> None:
     (clone.path / "src/egopack/tasks/toy.py").write_text(
-        "from egopack.tasks.oscc import ObjectStateChange\n\n\nclass Toy(ObjectStateChange):\n"
-        '    """State changes again, under another name."""\n'
+        "from egopack.tasks.ar import ActionRecognition\n\n\nclass Toy(ActionRecognition):\n"
+        '    """Actions again, under another name."""\n'
     )
-    clone.edit(lambda params: params["tasks"].update(toy=params["tasks"]["oscc"] | {"pack": "all"}))
+    clone.edit(lambda params: params["tasks"].update(toy=params["tasks"]["ar"] | {"pack": "all"}))
     ran = clone.dvc("repro")
     own = {
         f"{stage}@toy" for stage in ("index", "train_single", "evaluate_single", "train_egopack", "evaluate_egopack")
@@ -66,8 +67,8 @@ def test_new_task_is_one_file_and_one_block(clone: Clone) -> None:
     assert own <= set(ran)
     assert not [stage for stage in ran if stage.startswith("train") and stage not in own]
     comparison = json.loads((clone.path / "metrics/comparison.json").read_text())
-    assert comparison["toy.accuracy"]["egopack"] is not None
-    assert comparison["toy.accuracy"]["multi"] is None
+    assert comparison["toy.verb_top1"]["egopack"] is not None
+    assert comparison["toy.verb_top1"]["multi"] is None
 
 
 def test_comparison_is_complete(reproduced: Clone) -> None:

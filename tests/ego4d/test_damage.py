@@ -8,7 +8,8 @@ import json
 import os
 import pickle
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -409,41 +410,35 @@ def test_a_feature_set_that_cannot_be_used_ends_the_run_in_one_line(name: str, w
 # --- disks that fill, outputs that are cut
 
 
-@pytest.fixture
-def full_disk() -> Callable[[int], None]:
-    """Let no file grow beyond so many bytes; the limit is taken back afterwards."""
+@contextmanager
+def full_disk(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes; around a stage alone, since the limit is also on pytest's own output."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    def fill(size: int) -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-
-    yield fill
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize("room", [10, 9000, 40_000])
-def test_a_disk_that_fills_while_a_shard_is_written(
-    room: int, workplace: Workplace, full_disk: Callable[[int], None]
-) -> None:
-    full_disk(room)
-    message = one_line(workplace.run("shard"))
-    full_disk(resource.RLIM_INFINITY)
-    assert message.startswith("data/shards/shard-00000.h5: File too large")
+def test_a_disk_that_fills_while_a_shard_is_written(room: int, workplace: Workplace) -> None:
+    with full_disk(room):
+        done = workplace.run("shard")
+    assert one_line(done).startswith("data/shards/shard-00000.h5: File too large")
     assert not list(Path("data/shards").iterdir())
     assert "videos.csv: no such file, so the shards are not whole" in one_line(workplace.run("index", "ar"))
     passes(workplace.run("shard"))  # and goes on once there is room
 
 
 @pytest.mark.parametrize(("stage", "arguments"), [("index", ["ar"]), ("count", []), ("fingerprint", [])])
-def test_a_disk_that_fills_while_another_stage_writes(
-    stage: str, arguments: list[str], workplace: Workplace, full_disk: Callable[[int], None]
-) -> None:
+def test_a_disk_that_fills_while_another_stage_writes(stage: str, arguments: list[str], workplace: Workplace) -> None:
     for before in (["fingerprint"], ["shard"], *(["index", task] for tasks in TASKS.values() for task in tasks)):
         passes(workplace.run(*before))
     (Path("data/samples/ar/train.h5")).unlink()
-    full_disk(100)
-    message = one_line(workplace.run(stage, *arguments))
-    assert "File too large; check the room on its disk" in message
+    with full_disk(100):
+        done = workplace.run(stage, *arguments)
+    assert "File too large; check the room on its disk" in one_line(done)
     assert not Path("data/samples/ar/train.h5").exists()
     assert not Path("metrics/data.json").exists()
     assert not leftovers(Path("."))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from stages.common import MODELS, PROTOTYPES, SAMPLES, SHARDS, Stage, load, progress, start
+from stages.common import MODELS, PROTOTYPES, SAMPLES, SHARDS, load, progress, start
+from stages.ranks import SharedStage
+
+if TYPE_CHECKING:
+    from egopack.training.distributed import Ranks
 
 
-@click.command(cls=Stage)
+@click.command(cls=SharedStage)
 @click.argument("pack")
-def main(pack: str) -> None:
+@click.pass_obj
+def main(ranks: Ranks, pack: str) -> None:
     """Average what every task of PACK makes of each (verb, noun) pair of the AR training split.
 
     Reads data/models/multi/PACK, data/samples/ar and data/shards; writes data/prototypes/PACK.safetensors.
@@ -25,11 +32,14 @@ def main(pack: str) -> None:
     network = load_checkpoint(MODELS / "multi" / pack)
     samples, labels = read_split(SAMPLES / "ar", "train"), read_labels(SAMPLES / "ar")
     loader = Loader(samples, FeatureShards(SHARDS), batch_size=8, levels=1, radius_s=network.spec.backbone.radius_s)
-    with progress(len(samples), f"prototypes {pack}", "clip") as bar:
-        verbs, nouns = len(labels["verbs"]), len(labels["nouns"])
-        built = build_prototypes(network, loader, verbs=verbs, nouns=nouns, device=device, on_batch=bar.update)
-    save_prototypes(PROTOTYPES / f"{pack}.safetensors", built)
-    click.echo(f"{pack}: {len(built.verb)} prototypes of each of {', '.join(built.rows)}")
+    verbs, nouns = len(labels["verbs"]), len(labels["nouns"])
+    with progress(len(samples) // ranks.world, f"prototypes {pack}", "clip", silent=not ranks.leads) as bar:
+        built = build_prototypes(
+            network, loader, verbs=verbs, nouns=nouns, device=device, on_batch=bar.update, ranks=ranks
+        )
+    if ranks.leads:
+        save_prototypes(PROTOTYPES / f"{pack}.safetensors", built)
+        click.echo(f"{pack}: {len(built.verb)} prototypes of each of {', '.join(built.rows)}")
 
 
 if __name__ == "__main__":

@@ -80,7 +80,8 @@ def raw_root(params: Params, given: Path | None = None) -> Path:
 
 
 def start(runtime: RuntimeParams, seed: int) -> torch.device:
-    """Seed torch, ask it for the same result every time, and pick the device.
+    """Seed torch, ask it for the same result every time, and pick the device; each rank of a machine has a GPU of its
+    own.
 
     Raises:
         UserError: the device is not there.
@@ -96,11 +97,15 @@ def start(runtime: RuntimeParams, seed: int) -> torch.device:
         torch.set_num_threads(runtime.threads)
     torch.manual_seed(seed)
     name = runtime.device if runtime.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and os.environ.get("WORLD_SIZE", "1") != "1":
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(
-            f"{PARAMS}: runtime.device: {name!r} is not there; torch sees {torch.cuda.device_count()} CUDA devices"
-        )
+    if device.type == "cuda":
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise UserError(
+                f"{PARAMS}: runtime.device: {name!r} is not there; torch sees {torch.cuda.device_count()} CUDA devices"
+            )
+        torch.cuda.set_device(device)
     # use_deterministic_algorithms would import the compiler too, which takes as long as all the rest of torch
     torch.set_deterministic_debug_mode("warn" if device.type == "cuda" else "error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no memory is read before it is written
@@ -108,9 +113,9 @@ def start(runtime: RuntimeParams, seed: int) -> torch.device:
 
 
 @contextmanager
-def progress(total: int, what: str, unit: str = "step") -> Iterator[tqdm[Any]]:
+def progress(total: int, what: str, unit: str = "step", *, silent: bool = False) -> Iterator[tqdm[Any]]:
     """A progress bar, silent where nobody watches."""
     from tqdm import tqdm
 
-    with tqdm(total=total, desc=what, unit=unit, disable=None, leave=False, dynamic_ncols=True) as bar:
+    with tqdm(total=total, desc=what, unit=unit, disable=silent or None, leave=False, dynamic_ncols=True) as bar:
         yield bar

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from stages.common import MODELS, PARAMS, PROTOTYPES, SAMPLES, SHARDS, Stage, load, start
+from stages.common import MODELS, PARAMS, PROTOTYPES, SAMPLES, SHARDS, load, start
+from stages.ranks import SharedStage
+
+if TYPE_CHECKING:
+    from egopack.training.distributed import Ranks
 
 
-@click.command(cls=Stage)
+@click.command(cls=SharedStage)
 @click.argument("task")
-def main(task: str) -> None:
+@click.pass_obj
+def main(ranks: Ranks, task: str) -> None:
     """Train TASK from the pack that tasks.TASK.pack names, consulting its prototypes, as tasks.TASK.egopack says.
 
     Reads data/models/multi, data/prototypes, data/samples/TASK and data/shards; writes data/models/egopack/TASK and
@@ -21,8 +28,8 @@ def main(task: str) -> None:
     from egopack.tasks.base import check_task
     from egopack.training.checkpoint import load_checkpoint
     from egopack.training.prototypes import load_prototypes
-    from egopack.training.regimes import novel_network, train_loader
-    from stages.training import run, samples_of
+    from egopack.training.regimes import novel_network
+    from stages.training import run_one
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
     device = start(params.runtime, params.seed)
@@ -31,17 +38,7 @@ def main(task: str) -> None:
     pack = load_checkpoint(MODELS / "multi" / block.regimes.pack)
     prototypes = load_prototypes(PROTOTYPES / f"{block.regimes.pack}.safetensors")
     network = novel_network(task, (block.params, labels), pack, prototypes, params.interaction)
-    train = block.regimes.egopack
-    loader = train_loader(
-        task,
-        block.params,
-        samples_of(task, train),
-        features,
-        batch_size=train.batch_size,
-        radius_s=pack.spec.backbone.radius_s,
-        seed=params.seed,
-    )
-    run(network, {task: loader}, train, params, device, f"egopack/{task}")
+    run_one(network, task, block.regimes.egopack, features, params, device, ranks, f"egopack/{task}")
 
 
 if __name__ == "__main__":

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from stages.common import PACKS, SHARDS, Stage, load, start
+from stages.common import PACKS, SHARDS, load, start
+from stages.ranks import SharedStage
+
+if TYPE_CHECKING:
+    from egopack.training.distributed import Ranks
 
 
-@click.command(cls=Stage)
+@click.command(cls=SharedStage)
 @click.argument("pack")
-def main(pack: str) -> None:
+@click.pass_obj
+def main(ranks: Ranks, pack: str) -> None:
     """Train the backbone with all tasks of PACK together, as `multi` in params.yaml says.
 
     Reads data/shards, data/samples and data/packs; writes data/models/multi/PACK and metrics/curves/multi/PACK.csv.
@@ -37,7 +44,7 @@ def main(pack: str) -> None:
         )
         for name, setup in setups.items()
     }
-    run(network, loaders, params.multi, params, device, f"multi/{pack}")
+    run(network, loaders, params.multi, params, device, ranks, f"multi/{pack}")
 
 
 if __name__ == "__main__":

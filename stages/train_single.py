@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from stages.common import PARAMS, SAMPLES, SHARDS, Stage, load, start
+from stages.common import PARAMS, SAMPLES, SHARDS, load, start
+from stages.ranks import SharedStage
+
+if TYPE_CHECKING:
+    from egopack.training.distributed import Ranks
 
 
-@click.command(cls=Stage)
+@click.command(cls=SharedStage)
 @click.argument("task")
-def main(task: str) -> None:
+@click.pass_obj
+def main(ranks: Ranks, task: str) -> None:
     """Train the backbone with TASK alone, as tasks.TASK.train in params.yaml says.
 
     Reads data/shards and data/samples/TASK; writes data/models/single/TASK and the curves
@@ -19,25 +26,15 @@ def main(task: str) -> None:
     from egopack.data.shard_reader import FeatureShards
     from egopack.indexing import read_labels
     from egopack.tasks.base import check_task
-    from egopack.training.regimes import single_network, train_loader
-    from stages.training import run, samples_of
+    from egopack.training.regimes import single_network
+    from stages.training import run_one
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
     device = start(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
     labels = {name: len(classes) for name, classes in read_labels(SAMPLES / task).items()}
     network = single_network(features.width, params.backbone, task, (block.params, labels))
-    train = block.regimes.train
-    loader = train_loader(
-        task,
-        block.params,
-        samples_of(task, train),
-        features,
-        batch_size=train.batch_size,
-        radius_s=params.backbone.radius_s,
-        seed=params.seed,
-    )
-    run(network, {task: loader}, train, params, device, f"single/{task}")
+    run_one(network, task, block.regimes.train, features, params, device, ranks, f"single/{task}")
 
 
 if __name__ == "__main__":

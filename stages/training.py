@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 import egopack_native
@@ -12,15 +13,17 @@ import torch
 import egopack
 from egopack.data.loader import Loader
 from egopack.data.samples import Sample
+from egopack.data.shard_reader import FeatureShards
 from egopack.errors import UserError
 from egopack.indexing import read_split
-from egopack.params import OptimiserParams, Params
+from egopack.params import OptimiserParams, Params, TrainParams
 from egopack.training.checkpoint import load_checkpoint, save_checkpoint
 from egopack.training.curves import write_curves
+from egopack.training.distributed import Ranks
 from egopack.training.extras import start_from
 from egopack.training.loop import EpochReport, train
 from egopack.training.network import Network
-from egopack.training.regimes import training_samples
+from egopack.training.regimes import train_loader, training_samples
 from egopack.training.state import FILES, Scratch, digest_files, digest_tensors, prune, run_digest
 from stages.common import METRICS, MODELS, SAMPLES, SCRATCH, SHARDS, original, progress
 
@@ -31,22 +34,48 @@ def samples_of(task: str, params: OptimiserParams) -> list[Sample]:
     return training_samples(train, read_split(SAMPLES / task, "val") if both else [], both=both)
 
 
+def run_one(
+    network: Network,
+    task: str,
+    block: TrainParams,
+    features: FeatureShards,
+    params: Params,
+    device: torch.device,
+    ranks: Ranks,
+    name: str,
+) -> None:
+    """`run` with one task alone."""
+    loader = train_loader(
+        task,
+        network.head(task).params,
+        samples_of(task, block),
+        features,
+        batch_size=block.batch_size,
+        radius_s=network.spec.backbone.radius_s,
+        seed=params.seed,
+    )
+    run(network, {task: loader}, block, params, device, ranks, name)
+
+
 def run(
     network: Network,
     loaders: Mapping[str, Loader],
     block: OptimiserParams,
     params: Params,
     device: torch.device,
+    ranks: Ranks,
     name: str,
 ) -> None:
     """Train and write data/models/<name> and metrics/curves/<name>.csv; one line an epoch and a bar over all steps.
 
-    `block` is how this is trained.
+    `block` is how this is trained. Rank 0 alone writes.
     """
     if block.extras.start_from is not None:
-        begin_from(network, block.extras.start_from, name)
-    scratch = scratch_of(network, loaders, block, params, device, name)
-    reports = with_bar(network, loaders, block, params, device, name, scratch)
+        begin_from(network, block.extras.start_from, name, ranks)
+    scratch = scratch_of(network, loaders, block, params, device, ranks, name)
+    reports = with_bar(network, loaders, block, params, device, ranks, name, scratch)
+    if not ranks.leads:
+        return
     save_checkpoint(MODELS / name, network)
     write_curves(METRICS / "curves" / f"{name}.csv", reports)
     if scratch is not None:
@@ -62,17 +91,19 @@ def with_bar(
     block: OptimiserParams,
     params: Params,
     device: torch.device,
+    ranks: Ranks,
     name: str,
     scratch: Scratch | None,
 ) -> list[EpochReport]:
-    """The training loop with its output; the reports of all epochs."""
+    """The training loop with its output, which is rank 0's; the reports of all epochs."""
 
     def evaluate(network: Network) -> dict[str, tuple[float, str]]:
         from stages.evaluation import headlines
 
-        return headlines(network, params.seed, device)
+        return headlines(network, params.seed, device, ranks)
 
-    with progress(0, name) as bar:
+    with progress(0, name, silent=not ranks.leads) as bar:
+        say = bar.write if ranks.leads else ignore
 
         def on_step(done: int, total: int) -> None:
             bar.total = total
@@ -81,7 +112,7 @@ def with_bar(
         def on_epoch(report: EpochReport) -> None:
             values = report.losses | {f"val/{metric}": value for metric, value in report.scores.items()}
             terms = "  ".join(f"{term} {value:.4f}" for term, value in values.items())
-            bar.write(f"{name}: epoch {report.epoch + 1}/{block.epochs}  lr {report.lr:.1e}  {terms}")
+            say(f"{name}: epoch {report.epoch + 1}/{block.epochs}  lr {report.lr:.1e}  {terms}")
 
         return train(
             network,
@@ -90,14 +121,19 @@ def with_bar(
             device=device,
             on_step=on_step,
             on_epoch=on_epoch,
-            on_resume=lambda step: bar.write(f"{name}: goes on after step {step} of a run that was stopped"),
+            on_resume=lambda step: say(f"{name}: goes on after step {step} of a run that was stopped"),
             evaluate=evaluate,
             scratch=scratch,
             precision=params.runtime.precision,
+            ranks=ranks,
         )
 
 
-def begin_from(network: Network, folder: str, name: str) -> None:
+def ignore(line: str) -> None:
+    """What ranks other than 0 say."""
+
+
+def begin_from(network: Network, folder: str, name: str, ranks: Ranks) -> None:
     """Copy the weights of the checkpoint that `extras.start_from` names."""
     found = [path for path in (Path(folder), original(Path(folder))) if path.is_dir()]
     if not found:
@@ -105,7 +141,8 @@ def begin_from(network: Network, folder: str, name: str) -> None:
             f"params.yaml: extras.start_from: {folder!r} is not a folder; name one with a model.safetensors"
         )
     new = start_from(network, load_checkpoint(found[0]), folder)
-    click.echo(f"{name}: starts from {folder}" + (f"; {', '.join(new)} from scratch" if new else ""))
+    if ranks.leads:
+        click.echo(f"{name}: starts from {folder}" + (f"; {', '.join(new)} from scratch" if new else ""))
 
 
 def scratch_of(
@@ -114,23 +151,43 @@ def scratch_of(
     block: OptimiserParams,
     params: Params,
     device: torch.device,
+    ranks: Ranks,
     name: str,
 ) -> Scratch | None:
-    """Where the state of this very run is kept: same code, data, params, starting weights, device and threads."""
+    """Where the state of this very run is kept: same code, data, params, starting weights, device, threads and number
+    of ranks.
+    """
     if not params.runtime.save_every:
         return None
     root = original(SCRATCH)
-    for old in prune(root):
-        click.echo(f"{name}: removed {old}, which no run went on from")
+    digest = ""
+    if ranks.leads:
+        for old in prune(root):
+            click.echo(f"{name}: removed {old}, which no run went on from")
+        digest = run_digest(determining(network, loaders, block, params, device, ranks, name, root))
+    return Scratch(root / ranks.of_first(digest), params.runtime.save_every)
+
+
+def determining(
+    network: Network,
+    loaders: Mapping[str, Loader],
+    block: OptimiserParams,
+    params: Params,
+    device: torch.device,
+    ranks: Ranks,
+    name: str,
+    root: Path,
+) -> dict[str, Any]:
+    """All that determines what a run computes; digests of large files are noted under `root`."""
     source = Path(egopack.__file__).parent
-    determines = {
+    return {
         "name": name,
         "params": block.model_dump(mode="json"),
         "spec": network.spec.model_dump(mode="json"),
         "weights": digest_tensors(network.state_dict()),
         "seed": params.seed,
         "runtime": params.runtime.model_dump(mode="json", exclude={"save_every", "device", "threads"}),
-        "machine": [torch.__version__, str(device), torch.get_num_threads()],
+        "machine": [torch.__version__, str(device), torch.get_num_threads(), ranks.world],
         "code": digest_files([*source.rglob("*.py"), Path(egopack_native.__file__)]),
         "features": digest_files(SHARDS.glob("*.*"), root / FILES),
         "loaders": {
@@ -138,4 +195,3 @@ def scratch_of(
             for task, one in loaders.items()
         },
     }
-    return Scratch(root / run_digest(determines), params.runtime.save_every)

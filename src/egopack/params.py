@@ -238,9 +238,13 @@ class RuntimeParams(Strict):
 
 
 class Params(Strict):
-    """The whole of params.yaml. Blocks under `tasks` are checked by the task that they are named after."""
+    """The whole of params.yaml. Blocks under `tasks` are checked by the task that they are named after.
+
+    `launcher`: the command that starts the stages that train, python or torchrun with its options.
+    """
 
     seed: Seed
+    launcher: Annotated[str, Field(pattern=r"\S")] = "python"
     data: DataParams
     synthetic: SyntheticParams
     backbone: BackboneParams

@@ -90,6 +90,7 @@ from torch.nn import functional as F
 
 from egopack.data.samples import Sample
 from egopack.nn.heads import video_max
+from egopack.nn.losses import share, whole
 from egopack.params import NoParams, TaskParams
 from egopack.tasks.base import Task, fuse
 
@@ -127,8 +128,9 @@ class Toy(Task):
     def forward(self, levels, batch, streams=None):
         return {"logits": self.out(fuse(self.align([self.neck(levels[0])], batch), streams))}
 
-    def loss(self, outputs, batch):
-        return {"sign": F.cross_entropy(outputs["logits"], batch.targets["sign"])}
+    def loss(self, outputs, batch, total=whole):
+        signs = batch.targets["sign"]
+        return {"sign": F.cross_entropy(outputs["logits"], signs) * share(signs, total)}
 
     def decode(self, outputs, batch, samples, decode, generator):
         return pd.DataFrame({"key": [sample.key for sample in samples], "sign": outputs["logits"].argmax(1).numpy()})

@@ -32,7 +32,8 @@ class Batch:
 
     `x` [N, D] features; `pyramid` the graphs over the N nodes; `targets` each [sum of counts, ...], concatenated in
     sample order;
-    `counts` the share of each sample in each target.
+    `counts` the share of each sample in each target. Unless `own`, another rank computes these samples too and they
+    count there.
     """
 
     keys: tuple[str, ...]
@@ -41,6 +42,7 @@ class Batch:
     targets: dict[str, Tensor]
     counts: dict[str, tuple[int, ...]]
     segment_nodes: SegmentNodes | None
+    own: bool = True
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -41,6 +43,13 @@ class Loader:
     ) -> None:
         self.samples, self.features, self.batch_size = samples, features, batch_size
         self.levels, self.radius_s, self.seed, self.draw = levels, radius_s, seed, draw
+        self.rank, self.world = 0, 1
+
+    def part(self, rank: int, world: int) -> Loader:
+        """A loader of the same batches, of each of which it makes what falls to this rank."""
+        loader = copy(self)
+        loader.rank, loader.world = rank, world
+        return loader
 
     def __len__(self) -> int:
         return -(-len(self.samples) // self.batch_size)
@@ -54,24 +63,32 @@ class Loader:
         return [[self.samples[index] for index in order[start : start + self.batch_size]] for start in starts]
 
     def batch(self, epoch: int, index: int, chosen: Sequence[Sample]) -> Batch:
-        """Batch `index` of an epoch, of the samples `chosen` for it."""
+        """Batch `index` of an epoch, of the samples `chosen` for it: this rank's part.
+
+        Where there are fewer samples than ranks, one that none falls to makes the first of them, not as its own.
+        """
         if self.draw is not None:
             # not `index`: to numpy [seed, epoch, 0] is [seed, epoch], the stream that shuffles
             generator = np.random.default_rng([self.seed, epoch, 1 + index])
             chosen = [self.draw(sample, generator) for sample in chosen]
-        rows = [self.features.rows(sample.video_uid, sample.rows) for sample in chosen]
-        return collate(chosen, rows, levels=self.levels, radius_s=self.radius_s)
+        first, last = (len(chosen) * rank // self.world for rank in (self.rank, self.rank + 1))
+        part = chosen[first:last] or chosen[:1]
+        rows = [self.features.rows(sample.video_uid, sample.rows) for sample in part]
+        batch = collate(part, rows, levels=self.levels, radius_s=self.radius_s)
+        return batch if first < last else replace(batch, own=False)
 
-    def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[tuple[Batch, list[Sample]]]:
-        """Batches from number `first` on with the samples they hold; the next one is made while this one is used."""
-        plan = self.chosen(epoch)
+    def epoch(self, epoch: int = 0, first: int = 0, every: int = 1) -> Iterator[tuple[Batch, list[Sample]]]:
+        """Batch number `first` and every so manieth after it, each with the samples chosen for it; the next one is made
+        while this one is used.
+        """
+        plan = list(enumerate(self.chosen(epoch)))[first::every]
         with ThreadPoolExecutor(max_workers=1) as ahead:
-            coming = ahead.submit(self.batch, epoch, first, plan[first]) if plan else None
-            for index, chosen in list(enumerate(plan))[first:]:
+            coming = ahead.submit(self.batch, epoch, *plan[0]) if plan else None
+            for turn, (_, chosen) in enumerate(plan, start=1):
                 assert coming is not None
                 batch = coming.result()
-                if index + 1 < len(plan):
-                    coming = ahead.submit(self.batch, epoch, index + 1, plan[index + 1])
+                if turn < len(plan):
+                    coming = ahead.submit(self.batch, epoch, *plan[turn])
                 yield batch, chosen
 
     def forever(self, first: int = 0) -> Generator[Batch, None, None]:

@@ -14,6 +14,7 @@ from egopack.data.loader import FeatureRows, Loader
 from egopack.data.samples import Sample
 from egopack.errors import UserError
 from egopack.files import atomic_path
+from egopack.training.distributed import ALONE, Ranks
 from egopack.training.network import Network
 
 SAMPLES_AT_ONCE = 32
@@ -30,19 +31,30 @@ def predict(
     seed: int,
     device: torch.device,
     on_batch: Callable[[int], object] = lambda samples: None,
+    ranks: Ranks = ALONE,
 ) -> pd.DataFrame:
-    """The task's table of predictions for `samples`, in their order; `seed` is of what is sampled in decoding."""
+    """The task's table of predictions for `samples`, in their order; `seed` is of what is sampled in decoding.
+
+    Ranks take turns at the batches, and each has the whole table in the end, to the bit that of one process.
+    """
     network.to(device).eval()
     task = network.head(name)
-    generator = np.random.default_rng(seed)
+    numbers = np.random.PCG64(seed)
+    generator = np.random.Generator(numbers)
     radius_s = network.spec.backbone.radius_s
     loader = Loader(samples, features, batch_size=SAMPLES_AT_ONCE, levels=task.params.levels, radius_s=radius_s)
     tables = []
-    for batch, chosen in loader.epoch():
+    others = ranks.rank  # batches that others have before the next of this rank
+    for batch, chosen in loader.epoch(first=ranks.rank, every=ranks.world):
         outputs = network(name, batch.to(device))
+        if others:
+            numbers.advance(others * SAMPLES_AT_ONCE * task.draws(decode))
         tables.append(task.decode(outputs, batch, chosen, decode, generator))
         on_batch(len(chosen))
-    return pd.concat(tables, ignore_index=True)
+        others = ranks.world - 1
+    parts = ranks.gather(tables)
+    in_order = [parts[index % ranks.world][index // ranks.world] for index in range(len(loader))]
+    return pd.concat(in_order, ignore_index=True)
 
 
 def rounded(scores: dict[str, float]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from egopack.data.batch import Batch
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.nn.heads import Classifier, segment_mean
-from egopack.nn.losses import IGNORED_LABEL, cross_entropy
+from egopack.nn.losses import IGNORED_LABEL, Total, cross_entropy, share, whole
 from egopack.params import FusedModelParams, NoParams, TaskParams
 from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse, mean_logits
 
@@ -99,10 +99,11 @@ class ActionRecognition(Task):
             outputs[f"{part}_logits"] = logits
         return outputs
 
-    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, outputs: Outputs, batch: Batch, total: Total = whole) -> dict[str, Tensor]:
+        part = share(batch.targets["verbs"], total)
         return {
-            "verb": cross_entropy(outputs["verb_logits"], batch.targets["verbs"]),
-            "noun": cross_entropy(outputs["noun_logits"], batch.targets["nouns"]),
+            "verb": cross_entropy(outputs["verb_logits"], batch.targets["verbs"]) * part,
+            "noun": cross_entropy(outputs["noun_logits"], batch.targets["nouns"]) * part,
         }
 
     def decode(

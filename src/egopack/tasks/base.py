@@ -23,6 +23,7 @@ from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.nn.heads import Neck
+from egopack.nn.losses import Total, whole
 from egopack.params import NoParams, RegimeParams, Strict, TaskParams, check
 
 if TYPE_CHECKING:
@@ -101,8 +102,13 @@ class Task(nn.Module, ABC):
         """Backbone features of each level [N_l, H], and perhaps auxiliary streams [M, F] -> outputs by name."""
 
     @abstractmethod
-    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        """The terms whose sum is minimised, by name; each a scalar."""
+    def loss(self, outputs: Outputs, batch: Batch, total: Total = whole) -> dict[str, Tensor]:
+        """The terms whose sum is minimised, by name; each a scalar.
+
+        Several ranks may share a batch, and what they return is added up. So a mean over the rows that are here is
+        multiplied by their `share` of all (nn/losses.py), and any other count that a term is divided by goes through
+        `total`, which sums it over the ranks.
+        """
 
     # --- predictions
     @abstractmethod
@@ -110,6 +116,10 @@ class Task(nn.Module, ABC):
         self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
     ) -> pd.DataFrame:
         """Predictions of a batch, one table with a `key` column; the tables of all batches are concatenated."""
+
+    def draws(self, decode: Any) -> int:
+        """How many numbers `decode` draws from the generator for each sample, all of them doubles."""
+        return 0
 
     @classmethod
     @abstractmethod

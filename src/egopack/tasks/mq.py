@@ -25,7 +25,7 @@ from egopack.ego4d.records import MomentsClip
 from egopack.ego4d.submissions import mq_submission
 from egopack.errors import UserError
 from egopack.nn.heads import Classifier, NormedLinear, video_mean
-from egopack.nn.losses import diou_1d, sigmoid_focal
+from egopack.nn.losses import Total, diou_1d, sigmoid_focal, whole
 from egopack.nn.targets import assign_targets
 from egopack.params import Count, ModelParams, NoParams, Positive, Strict, TaskParams
 from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task
@@ -135,13 +135,13 @@ class MomentQueries(Task):
         offsets = torch.relu(self.regressor["out"](self.regressor["0"](features))) * scale[:, None]
         return {"class_logits": self.classifier.with_context(features, context, video), "offsets": offsets}
 
-    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+    def loss(self, outputs: Outputs, batch: Batch, total: Total = whole) -> dict[str, Tensor]:
         logits, offsets = outputs["class_logits"].float(), outputs["offsets"].float()
         truth = batch.targets
         target = assign_targets(
             batch.pyramid, truth["segments"], truth["classes"], batch.counts["classes"], logits.shape[1]
         )
-        positives = target.positive.sum().clamp(min=1).to(self.normaliser.dtype)
+        positives = total(target.positive.sum().to(self.normaliser.dtype)).clamp(min=1)
         if self.training:
             self.normaliser.mul_(self.model.momentum).add_(positives, alpha=1 - self.model.momentum)
         normaliser = self.normaliser.clone() if self.training else positives

@@ -14,7 +14,7 @@ from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.submissions import oscc_submission
 from egopack.nn.heads import Classifier, segment_mean
-from egopack.nn.losses import IGNORED_LABEL, cross_entropy
+from egopack.nn.losses import IGNORED_LABEL, Total, cross_entropy, share, whole
 from egopack.params import FusedModelParams, NoParams, TaskParams
 from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse, mean_logits
 
@@ -99,8 +99,9 @@ class ObjectStateChange(Task):
             logits = mean_logits(logits, streams, {name: heads["classifier"] for name, heads in self.stream.items()})  # type: ignore[index]
         return {"features": pooled, "logits": logits}
 
-    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        return {"change": cross_entropy(outputs["logits"], batch.targets["changes"])}
+    def loss(self, outputs: Outputs, batch: Batch, total: Total = whole) -> dict[str, Tensor]:
+        changes = batch.targets["changes"]
+        return {"change": cross_entropy(outputs["logits"], changes) * share(changes, total)}
 
     def decode(
         self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from egopack.data.batch import Batch
 from egopack.data.loader import Loader
+from egopack.errors import UserError
+from egopack.nn.losses import Total, whole
 from egopack.params import OptimiserParams
+from egopack.training.distributed import ALONE, Ranks, added, apart, side_by_side
 from egopack.training.extras import Average, Best, freeze
 from egopack.training.network import Network
 from egopack.training.optimiser import learning_rate, make_optimiser
-from egopack.training.state import Scratch
+from egopack.training.state import Scratch, random_state
 
 Evaluate = Callable[[Network], dict[str, tuple[float, str]]]  # headline metrics, each with what is better, max or min
+
+KEPT = "step of the state that is kept"
 
 
 @dataclass(frozen=True)
@@ -44,37 +50,57 @@ class EpochReport:
     scores: dict[str, float] = field(default_factory=dict)
 
 
+class Losses(nn.Module):
+    """The network and what it is trained for, in one module that ranks run side by side: the loss terms of one task's
+    batch, which added over the ranks are those of the whole batch.
+    """
+
+    def __init__(self, network: Network, precision: str = "fp32", ranks: Ranks = ALONE) -> None:
+        super().__init__()
+        self.network, self.precision, self.ranks = network, precision, ranks
+
+    def forward(self, name: str, batch: Batch) -> dict[str, Tensor]:
+        weight = float(batch.own)
+        terms = loss_terms(self.network, name, batch, self.precision, lambda count: self.ranks.sum(count * weight))
+        return {term: value * weight for term, value in terms.items()}
+
+
 def step(
     network: Network,
     optimiser: torch.optim.Optimizer,
     batches: Mapping[str, Batch] | Sequence[Mapping[str, Batch]],
     grad_clip_norm: float,
     *,
-    precision: str = "fp32",
+    losses: nn.Module | None = None,
+    ranks: Ranks = ALONE,
 ) -> StepReport:
-    """One update from one batch of every task, or from several of every task, whose gradients are averaged."""
+    """One update from one batch of every task, or from several of every task, whose gradients are averaged.
+
+    `losses` is `Losses` of the network, as the ranks run it side by side.
+    """
     optimiser.zero_grad(set_to_none=True)
+    losses = Losses(network) if losses is None else losses
     rounds = [batches] if isinstance(batches, Mapping) else batches
-    found: list[dict[str, dict[str, Tensor]]] = []
-    for each in rounds:
-        losses = {}
-        for name, batch in each.items():
-            terms = loss_terms(network, name, batch, precision)
-            (torch.stack(list(terms.values())).sum() / len(rounds)).backward()
-            losses[name] = {term: value.detach() for term, value in terms.items()}
-        found.append(losses)
+    turns = [(number, name) for number, each in enumerate(rounds) for name in each]
+    found: list[dict[str, dict[str, Tensor]]] = [{} for _ in rounds]
+    for number, name in turns:
+        with nullcontext() if (number, name) == turns[-1] else apart(losses):
+            terms = losses(name, rounds[number][name])
+            # times the ranks, over which gradients are averaged although their parts of the loss add up
+            (torch.stack(list(terms.values())).sum() * ranks.world / len(rounds)).backward()
+        found[number][name] = {term: value.detach() for term, value in terms.items()}
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), grad_clip_norm)
     optimiser.step()
-    return StepReport(found[0] if len(found) == 1 else _mean(found), norm)
+    return StepReport(added(found[0] if len(found) == 1 else _mean(found), ranks), norm)
 
 
-def loss_terms(network: Network, name: str, batch: Batch, precision: str) -> dict[str, Tensor]:
+def loss_terms(network: Network, name: str, batch: Batch, precision: str, total: Total = whole) -> dict[str, Tensor]:
     """Loss terms of a task; with bf16 the network runs under autocast, and the loss is computed in float32."""
     with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=precision == "bf16"):
         outputs = network(name, batch)
     if precision == "bf16":
         outputs = {key: value.float() for key, value in outputs.items()}
-    return network.head(name).loss(outputs, batch)
+    return network.head(name).loss(outputs, batch, total)
 
 
 def _mean(found: Sequence[Mapping[str, Mapping[str, Tensor]]]) -> dict[str, dict[str, Tensor]]:
@@ -91,6 +117,7 @@ class Progress:
     network: Network
     optimiser: torch.optim.Optimizer
     device: torch.device
+    ranks: Ranks = ALONE
     average: Average | None = None
     best: Best = field(default_factory=Best)
     step: int = 0
@@ -98,13 +125,12 @@ class Progress:
     current: list[StepReport] = field(default_factory=list)  # of the epoch under way
 
     def save(self, scratch: Scratch) -> None:
-        """Save the whole state: weights and buffers, moments, generators, the average, the best, reports so far."""
+        """Save the whole state: weights and buffers, moments, all ranks' generators, average, best, reports so far."""
         tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
         for index, moments in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser/{index}/{name}": value for name, value in moments.items()}
-        tensors["random/cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random/cuda"] = torch.cuda.get_rng_state(self.device)
+        for rank, generators in enumerate(self.ranks.gather(random_state(self.device))):
+            tensors |= {f"random/{rank}/{name}": state for name, state in generators.items()}
         if self.average is not None:
             tensors |= {f"average/{name}": value for name, value in self.average.weights.items()}
         tensors |= {f"best/{name}": value for name, value in self.best.weights.items()}
@@ -115,11 +141,21 @@ class Progress:
             tensors["grad_norm"] = torch.stack([report.grad_norm for report in self.current])
         record = {"step": self.step, "terms": terms, "best": self.best.record()}
         record |= {"reports": [asdict(report) for report in self.reports]}
-        scratch.save(tensors, record | {"updates": 0 if self.average is None else self.average.updates})
+        if self.ranks.leads:
+            scratch.save(tensors, record | {"updates": 0 if self.average is None else self.average.updates})
+            self.ranks.note(KEPT, str(self.step))
 
     def resume(self, scratch: Scratch) -> bool:
-        """Go back to the state that was saved last, if any was."""
+        """Go back to the state that was saved last, if any was.
+
+        Raises:
+            UserError: ranks see different states.
+        """
         saved = scratch.load()
+        if len(set(self.ranks.gather(None if saved is None else saved[1]["step"]))) > 1:
+            raise UserError(
+                f"{scratch.folder}: not every rank can read this; it must be on a disk that all machines share"
+            )
         if saved is None:
             return False
         tensors, record = saved
@@ -129,9 +165,10 @@ class Progress:
             index, moment = name.split("/")
             state.setdefault(int(index), {})[moment] = value
         self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
-        torch.set_rng_state(tensors["random/cpu"])
+        generators = _under(tensors, f"random/{self.ranks.rank}/")
+        torch.set_rng_state(generators["cpu"])
         if self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random/cuda"], self.device)
+            torch.cuda.set_rng_state(generators["cuda"], self.device)
         if self.average is not None:
             for name, value in _under(tensors, "average/").items():
                 self.average.weights[name].copy_(value)
@@ -141,6 +178,7 @@ class Progress:
         self.step = record["step"]
         self.reports = [EpochReport(**report) for report in record["reports"]]
         self.current = _steps(tensors, record["terms"])
+        self.ranks.note(KEPT, str(self.step))
         return True
 
     def chosen_weights(self) -> dict[str, Tensor]:
@@ -175,17 +213,22 @@ def train(
     evaluate: Evaluate | None = None,
     scratch: Scratch | None = None,
     precision: str = "fp32",
+    ranks: Ranks = ALONE,
 ) -> list[EpochReport]:
     """Train `network` in place for `params.epochs` epochs, each as long as the longest loader; the others cycle.
 
     With `scratch`, states are saved on the way and a run that was stopped goes on from the last; `on_epoch` is then
     told of the epochs before it too, after `on_resume`. `evaluate` is called as `params.extras.evaluate_every` says.
-    Returns the reports of all epochs.
+    All `ranks` do the same, each with its part of every batch: `evaluate` is called on all of them, and what rank 0
+    finds counts; rank 0 saves. Returns the reports of all epochs, the same on every rank.
     """
     extras = params.extras
     network.to(device).train()
     freeze(network, extras.freeze)
-    now = Progress(network, make_optimiser(network, params), device)
+    losses = side_by_side(Losses(network, precision, ranks), ranks)
+    if not ranks.leads:
+        torch.manual_seed(torch.initial_seed() + ranks.rank)  # other dropout in another part of the batch
+    now = Progress(network, make_optimiser(network, params), device, ranks)
     now.average = Average(network, extras.ema_decay) if extras.ema_decay else None
     if scratch is not None and now.resume(scratch):
         on_resume(now.step)
@@ -193,7 +236,8 @@ def train(
             on_epoch(report)
     steps = -(-max(len(loader) for loader in loaders.values()) // extras.accumulate)
     total, warmup = steps * params.epochs, steps * params.warmup_epochs
-    streams = {name: loader.forever(now.step * extras.accumulate) for name, loader in loaders.items()}
+    parts = {name: loader.part(ranks.rank, ranks.world) for name, loader in loaders.items()}
+    streams = {name: loader.forever(now.step * extras.accumulate) for name, loader in parts.items()}
     while now.step < total and not (extras.patience and now.best.waited >= extras.patience):
         lr = learning_rate(now.step, total=total, warmup=warmup, lr=params.lr, lr_min=params.lr_min)
         for group in now.optimiser.param_groups:
@@ -201,14 +245,14 @@ def train(
         batches = [
             {name: next(stream).to(device) for name, stream in streams.items()} for _ in range(extras.accumulate)
         ]
-        now.current.append(step(network, now.optimiser, batches, params.grad_clip_norm, precision=precision))
+        now.current.append(step(network, now.optimiser, batches, params.grad_clip_norm, losses=losses, ranks=ranks))
         if now.average is not None:
             now.average.update(network)
         now.step += 1
         if now.step % steps == 0:
             end_epoch(now, lr, evaluate if extras.evaluates_after(now.step // steps, params.epochs) else None)
             on_epoch(now.reports[-1])
-        if scratch is not None and scratch.due(now.step):
+        if scratch is not None and now.step % scratch.every == 0 and ranks.of_first(scratch.due(now.step)):
             now.save(scratch)
         on_step(now.step, total)
     for stream in streams.values():
@@ -224,7 +268,7 @@ def end_epoch(now: Progress, lr: float, evaluate: Evaluate | None) -> None:
     if evaluate is not None:
         trained = {name: value.clone() for name, value in now.network.state_dict().items()}
         now.network.load_state_dict(now.chosen_weights())
-        found = evaluate(now.network)
+        found = now.ranks.of_first(evaluate(now.network))
         scores = {name: value for name, (value, _) in found.items()}
         signed = {name: value if better == "max" else -value for name, (value, better) in found.items()}
         now.best.offer(epoch, signed, now.network.state_dict())

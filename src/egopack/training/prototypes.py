@@ -15,6 +15,7 @@ from egopack.data.loader import Loader
 from egopack.errors import UserError
 from egopack.files import atomic_path
 from egopack.nn.heads import segment_mean
+from egopack.training.distributed import ALONE, Ranks
 from egopack.training.network import Network
 
 
@@ -38,16 +39,17 @@ def build_prototypes(
     nouns: int,
     device: torch.device,
     on_batch: Callable[[int], object] = lambda samples: None,
+    ranks: Ranks = ALONE,
 ) -> Prototypes:
     """Average each support task's neck on the level-0 nodes over every AR segment of the loader, by (verb, noun) pair.
 
     The network is used in evaluation mode. Segments without a verb or a noun label take no part, pairs without a
-    segment have no row.
+    segment have no row. Ranks take turns at the batches.
     """
     network.to(device).eval()
-    sums = {name: torch.zeros(0) for name in network.task}
     counts = torch.zeros(verbs * nouns, dtype=torch.float64, device=device)
-    for batch, _ in loader.epoch():
+    sums = {name: counts.new_zeros(verbs * nouns, network.head(name).neck.size) for name in network.task}
+    for batch, _ in loader.epoch(first=ranks.rank, every=ranks.world):
         batch = batch.to(device)
         assert batch.segment_nodes is not None, "prototypes are built from AR samples"
         nodes = network.backbone(batch.x, batch.pyramid[:1])[0]
@@ -59,12 +61,11 @@ def build_prototypes(
             pooled = segment_mean(
                 network.head(name).neck(nodes), batch.segment_nodes.index, batch.segment_nodes.offsets
             ).double()
-            if not len(sums[name]):
-                sums[name] = torch.zeros(verbs * nouns, pooled.shape[1], dtype=torch.float64, device=device)
             sums[name].index_add_(0, pair, pooled * labelled[:, None])
         on_batch(len(batch))
-    seen = torch.nonzero(counts)[:, 0].cpu()
-    rows = {name: (total.cpu()[seen] / counts.cpu()[seen, None]).float() for name, total in sums.items()}
+    counts = ranks.sum(counts).cpu()
+    seen = torch.nonzero(counts)[:, 0]
+    rows = {name: (ranks.sum(own).cpu()[seen] / counts[seen, None]).float() for name, own in sums.items()}
     return Prototypes(rows, verb=seen // nouns, noun=seen % nouns)
 
 

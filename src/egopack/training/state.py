@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -67,6 +68,12 @@ class Scratch:
     def clear(self) -> None:
         """The run has ended well: its state is of no more use."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def random_state(device: torch.device) -> dict[str, Tensor]:
+    """States of the generators that this process draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else states
 
 
 def run_digest(determines: Mapping[str, Any]) -> str:

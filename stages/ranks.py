@@ -1,0 +1,81 @@
+"""Stages that torchrun may start several times over: one rank writes, and one says what went wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from stages.common import Stage
+
+if TYPE_CHECKING:
+    from egopack.training.distributed import Ranks
+
+GRACE_S = 1.5  # for a rank to say that it still runs
+
+
+class SharedStage(Stage):
+    """A stage that gets its `Ranks` as the first argument (`click.pass_obj`)."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from egopack.training.distributed import is_lost_rank, join, leave
+
+        ranks = ctx.obj = join()
+        if ranks.world == 1:
+            return super().invoke(ctx)
+        words = LastWords(ranks)
+        words.when_told_to_end()
+        try:
+            result = super().invoke(ctx)
+            leave(ranks)
+            return result
+        except click.ClickException as error:
+            words.end(error.format_message())
+        except RuntimeError as error:
+            if not is_lost_rank(error):
+                raise
+            words.end()
+
+
+class LastWords:
+    """How a rank ends when it cannot go on: the first of all that end so says why, in one line."""
+
+    def __init__(self, ranks: Ranks) -> None:
+        self.ranks, self.lock = ranks, threading.Lock()
+
+    def end(self, message: str | None = None) -> NoReturn:
+        """End the process, with exit status 1; without a message, tell of the ranks that are gone."""
+        with self.lock:
+            self.ranks.note(f"rank {self.ranks.rank}", "still runs")
+            if self.ranks.is_first_to_end():
+                click.echo(f"Error: {message or self.gone()}", err=True)
+        os._exit(1)  # other threads may wait for a rank that is gone
+
+    def gone(self) -> str:
+        """Which ranks are gone, and what is left of the run."""
+        from egopack.training.loop import KEPT
+
+        time.sleep(GRACE_S)
+        world, step = self.ranks.world, self.ranks.noted(KEPT)
+        silent = [rank for rank in range(world) if self.ranks.noted(f"rank {rank}") is None]
+        what = "".join(f"rank {rank}, " for rank in silent)[:-2] + f" of {world} died or was cut off"
+        kept = f"the state after step {step} is kept: run the stage again to go on" if step else "run the stage again"
+        return f"{what if silent else 'the run was stopped'}; {kept}"
+
+    def when_told_to_end(self) -> None:
+        """Have last words on SIGTERM too, which torchrun sends to all when one rank is gone, whatever this one does."""
+        told, tell = os.pipe()
+        os.set_blocking(tell, False)
+        signal.set_wakeup_fd(tell)
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+
+        def wait() -> None:
+            while os.read(told, 1) != bytes([signal.SIGTERM]):
+                pass
+            self.end()
+
+        threading.Thread(target=wait, daemon=True).start()

@@ -50,9 +50,13 @@ class LastWords:
     def end(self, message: str | None = None) -> NoReturn:
         """End the process, with exit status 1; without a message, tell of the ranks that are gone."""
         with self.lock:
-            self.ranks.note(f"rank {self.ranks.rank}", "still runs")
-            if self.ranks.is_first_to_end():
-                click.echo(f"Error: {message or self.gone()}", err=True)
+            try:
+                self.ranks.note(f"rank {self.ranks.rank}", "still runs")
+                text = (message or self.gone()) if self.ranks.is_first_to_end() else ""
+            except RuntimeError:  # the notes were on the machine that is gone
+                text = message or "a rank on another machine died or was cut off; run the stage again"
+            if text:
+                click.echo(f"Error: {text}", err=True)
         os._exit(1)  # other threads may wait for a rank that is gone
 
     def gone(self) -> str:

@@ -131,6 +131,8 @@ def test_a_missing_key(key: str, tmp_path: Path) -> None:
 
 WRONG: list[tuple[str, Any]] = [
     ("seed", "zero"),
+    ("launcher", " "),
+    ("launcher", ["torchrun"]),
     ("data.version", "v3"),
     ("data.features.f.stride", 0),
     ("data.features.f.fps", 0),

@@ -221,7 +221,9 @@ class RuntimeParams(Strict):
     """What the computation runs on; no number of the method is here.
 
     `precision`: bf16 trains under autocast, with positions, losses and evaluation in float32. `save_every`: after how
-    many steps the state of a training is saved, for a run that is stopped to go on from; 0 is never.
+    many steps the state of a training is saved, for a run that is stopped to go on from; 0 is never. `threads`: of each
+    process; 0 leaves it to torch, which takes all cores, or to OMP_NUM_THREADS, which torchrun sets to 1 unless it is
+    set.
     """
 
     device: str = "auto"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.pipeline.conftest import ROOT, Clone
@@ -51,6 +53,29 @@ def test_named_files_exist() -> None:
     assert named
     for name in named:
         assert (ROOT / name).exists(), name
+
+
+def launchers() -> list[str]:
+    return re.findall(r"^launcher: (.+)$", README, flags=re.MULTILINE)
+
+
+def test_launchers_are_understood_by_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch.distributed.run import parse_args
+
+    monkeypatch.setenv("SLURM_NNODES", "2")
+    assert len(launchers()) == 3
+    for launcher in launchers():
+        command = [*shlex.split(os.path.expandvars(launcher)), "-m", "stages.train_single", "ar"]
+        found = parse_args(command[command.index("torchrun") + 1 :])
+        assert (found.module, found.training_script, found.nproc_per_node) == (True, "stages.train_single", "4")
+        assert found.nnodes == ("1:1" if found.standalone else "2")
+
+
+def test_launchers_reach_the_shell_as_they_are(clone: Clone) -> None:
+    for launcher in launchers():
+        clone.edit(lambda params, launcher=launcher: params.update(launcher=launcher))
+        shown = clone.run("dvc", "repro", "--dry", "--single-item", "train_single@ar").stdout
+        assert f"> {launcher} -m stages.train_single ar\n" in shown
 
 
 def test_commands_work(clone: Clone) -> None:

@@ -84,7 +84,7 @@ def start(runtime: RuntimeParams, seed: int) -> torch.device:
     own.
 
     Raises:
-        UserError: the device is not there.
+        UserError: the device is not there, or is one for several ranks.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
@@ -97,14 +97,19 @@ def start(runtime: RuntimeParams, seed: int) -> torch.device:
         torch.set_num_threads(runtime.threads)
     torch.manual_seed(seed)
     name = runtime.device if runtime.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and os.environ.get("WORLD_SIZE", "1") != "1":
+    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    if several and name.startswith("cuda:"):
+        raise UserError(
+            f"{PARAMS}: runtime.device: {name!r} is one GPU, but the launcher starts several ranks; name cuda"
+        )
+    if several and name == "cuda":
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     device = torch.device(name)
-    if device.type == "cuda":
-        if (device.index or 0) >= torch.cuda.device_count():
-            raise UserError(
-                f"{PARAMS}: runtime.device: {name!r} is not there; torch sees {torch.cuda.device_count()} CUDA devices"
-            )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(
+            f"{PARAMS}: runtime.device: {name!r} is not there; torch sees {torch.cuda.device_count()} CUDA devices"
+        )
+    if several and device.type == "cuda":
         torch.cuda.set_device(device)
     # use_deterministic_algorithms would import the compiler too, which takes as long as all the rest of torch
     torch.set_deterministic_debug_mode("warn" if device.type == "cuda" else "error")

@@ -65,10 +65,13 @@ class LastWords:
 
         time.sleep(GRACE_S)
         world, step = self.ranks.world, self.ranks.noted(KEPT)
-        silent = [rank for rank in range(world) if self.ranks.noted(f"rank {rank}") is None]
-        what = "".join(f"rank {rank}, " for rank in silent)[:-2] + f" of {world} died or was cut off"
+        silent = [str(rank) for rank in range(world) if self.ranks.noted(f"rank {rank}") is None]
+        what = "the run was stopped"
+        if silent:
+            one = len(silent) == 1
+            what = f"rank{'' if one else 's'} {', '.join(silent)} of {world} died or {'was' if one else 'were'} cut off"
         kept = f"the state after step {step} is kept: run the stage again to go on" if step else "run the stage again"
-        return f"{what if silent else 'the run was stopped'}; {kept}"
+        return f"{what}; {kept}"
 
     def when_told_to_end(self) -> None:
         """Have last words on SIGTERM too, which torchrun sends to all when one rank is gone, whatever this one does."""

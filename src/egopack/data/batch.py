@@ -30,8 +30,7 @@ class Batch:
     """Samples side by side.
 
     `x` [N, D] features; `pyramid` the graphs over the N nodes; `targets` each [sum of counts, ...], concatenated in
-    sample order;
-    `counts` the share of each sample in each target.
+    sample order; `counts` the share of each sample in each target.
     """
 
     keys: tuple[str, ...]

@@ -1,7 +1,8 @@
 """The built-in corpus: writes the world of `egopack.ego4d.world` to disk in the format of Ego4D v1, oddities included.
 
-Everything comes from the seeds of world and videos, and the same settings give the same bytes. Rare oddities (`quirk_rate` of the items, at
-least one of each kind) are those of the real files; each spoils one item at most and leaves the corpus usable.
+Everything comes from the seeds of world and videos, and the same settings give the same bytes. Rare oddities
+(`quirk_rate` of the items, at least one of each kind) are those of the real files; each spoils one item at most and
+leaves the corpus usable.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ repro: $(VENV)/native
 	@cat metrics/comparison.md
 
 test: $(VENV)/native
-	$(RUN) pytest $(ARGS)
+	$(RUN) pytest --numprocesses auto --maxprocesses 8 --dist loadgroup $(ARGS)
 
 lint: $(VENV)/native
 	$(RUN) ruff check src stages tests

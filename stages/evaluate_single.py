@@ -13,8 +13,7 @@ def main(task: str) -> None:
     """Score TASK trained alone on the validation split.
 
     Writes data/predictions/single/TASK.parquet, metrics/single/TASK.json and, for what knows only the labels'
-    frequencies,
-    metrics/chance/TASK.json.
+    frequencies, metrics/chance/TASK.json.
     """
     params = load()
     import numpy as np

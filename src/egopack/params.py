@@ -46,6 +46,7 @@ class SyntheticParams(Strict):
     """Size and difficulty of the built-in corpus; what each means is told in ego4d/world.py."""
 
     seed: Seed = 0
+    world: Seed = 0
     train_videos: Count = 60
     val_videos: Count = 36
     test_videos: Annotated[int, Field(ge=0)] = 6

@@ -11,6 +11,7 @@
 #include "dropout.h"
 #include "nms.h"
 #include "overlap.h"
+#include "pooling.h"
 
 namespace egopack {
 namespace {
@@ -184,6 +185,35 @@ void drop_out(nb::ndarray<const float, nb::c_contig, nb::device::cpu> x, Flat ou
             static_cast<uint32_t>(p * 4294967296.0), static_cast<float>(1.0 / (1.0 - p)));
 }
 
+Ranges read_ranges(const Table<const int64_t>& first, const Table<const int64_t>& last, int64_t rows) {
+    check_length(last.size(), "last", first.size(), "first");
+    const auto count = static_cast<int64_t>(first.size());
+    for (int64_t s = 0; s < count; ++s)
+        if (first.data()[s] < 0 || first.data()[s] > rows || last.data()[s] > rows)
+            refuse("first, last: range " + std::to_string(s) + " is outside of the " + std::to_string(rows) + " rows");
+    return {first.data(), last.data(), count};
+}
+
+void mean_of_ranges(Table<const float> x, Table<const int64_t> first, Table<const int64_t> last, Table<float> out) {
+    require(x.ndim() == 2 && out.ndim() == 2 && x.shape(1) == out.shape(1), "x, out: expected [N, F] and [S, F]");
+    const auto rows = static_cast<int64_t>(x.shape(0)), width = static_cast<int64_t>(x.shape(1));
+    const auto ranges = read_ranges(first, last, rows);
+    check_length(out.shape(0), "out", first.size(), "first");
+    nb::gil_scoped_release release;
+    range_means(ranges, x.data(), out.data(), rows, width);
+}
+
+void mean_of_ranges_backward(Table<const float> grad, Table<const int64_t> first, Table<const int64_t> last,
+                             Table<float> grad_x) {
+    require(grad.ndim() == 2 && grad_x.ndim() == 2 && grad.shape(1) == grad_x.shape(1),
+            "grad, grad_x: expected [S, F] and [N, F]");
+    const auto rows = static_cast<int64_t>(grad_x.shape(0)), width = static_cast<int64_t>(grad.shape(1));
+    const auto ranges = read_ranges(first, last, rows);
+    check_length(grad.shape(0), "grad", first.size(), "first");
+    nb::gil_scoped_release release;
+    range_means_backward(ranges, grad.data(), grad_x.data(), rows, width);
+}
+
 }  // namespace
 }  // namespace egopack
 
@@ -199,6 +229,10 @@ NB_MODULE(egopack_native, m) {
           "Gradients of aggregate with respect to message and gate, written in place.");
     m.def("dropout", &egopack::drop_out, "x"_a, "out"_a.noconvert(), "seed"_a, "p"_a,
           "out = x / (1 - p) where a hash of the seed (int64 [1]) and the place says so, else 0; contiguous float32.");
+    m.def("range_means", &egopack::mean_of_ranges, "x"_a, "first"_a, "last"_a, "out"_a.noconvert(),
+          "out[s] = mean of the rows first[s] ... last[s] - 1 of x, zeros where there are none; contiguous float32.");
+    m.def("range_means_backward", &egopack::mean_of_ranges_backward, "grad"_a, "first"_a, "last"_a,
+          "grad_x"_a.noconvert(), "Gradient of range_means with respect to x, written in place.");
     m.def("nms", &egopack::nms, "segments"_a, "scores"_a, "labels"_a, "method"_a, "iou_threshold"_a, "sigma"_a,
           "min_score"_a, "max_segments"_a, "per_class"_a,
           "Kept rows (int64, best first) and their decayed scores (float32); ties go to the earlier row.");

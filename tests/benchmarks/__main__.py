@@ -23,6 +23,7 @@ MODULES = {
     "detection": ("nms", "nms_200k", "nms_400k", "nms_clips", "detection_map"),
     "evaluation": ("edit_distance", "prototypes", "segment_pool"),
     "loading": ("loader_ar", "loader_oscc", "loader_lta", "loader_pnr", "loader_mq"),
+    "waiting": ("help", "imports"),
 }
 MODULE_OF = {case: module for module, cases in MODULES.items() for case in cases}
 

@@ -110,7 +110,7 @@ def pooling(videos: int, nodes: int, segments: int, width: int) -> Run:
 
     def run() -> None:
         x.grad = None
-        segment_mean(x, members.index, members.offsets).sum().backward()
+        segment_mean(x, members).sum().backward()
 
     return run
 

@@ -31,9 +31,9 @@ def test_nodes_in_segments_by_brute_force(data: tuple[list[np.ndarray], list[np.
         expected += [[base + i for i, p in enumerate(own) if start <= p <= end] for start, end in wanted]
         base += len(own)
     found = nodes_in_segments(pos, segments)
-    assert len(found.offsets) == len(expected)
-    bounds = [*found.offsets.tolist(), len(found.index)]
-    assert [found.index[bounds[i] : bounds[i + 1]].tolist() for i in range(len(expected))] == expected
+    ranges = zip(found.first.tolist(), found.last.tolist(), strict=True)
+    assert [list(range(first, last)) for first, last in ranges] == expected
+    assert found.total == sum(map(len, expected))
 
 
 def test_columns_are_in_sample_order() -> None:
@@ -60,7 +60,7 @@ def test_a_sample_without_a_segment_owns_none() -> None:
     none[0].targets.update(segments=np.zeros((0, 2), np.float32), classes=np.zeros(0, np.int64))
     nodes = small.batch_of(none).segment_nodes
     assert nodes is not None
-    assert (len(nodes.index), len(nodes.offsets)) == (0, 0)
+    assert (len(nodes.first), len(nodes.last), nodes.total) == (0, 0, 0)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

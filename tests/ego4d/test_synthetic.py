@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from egopack.ego4d.synthetic import SyntheticSettings, write_corpus
+from egopack.ego4d.world import build_world
 from egopack.errors import UserError
 from tests.ego4d.synthetic_corpus import SMALL, SPLITS, Corpus
 
@@ -40,6 +41,13 @@ def test_another_seed_another_corpus(small: Corpus, tmp_path: Path) -> None:
     assert not set(other.frames) & set(small.frames)
     same = set(other.digest().items()) & set(small.digest().items())
     assert {name for name, _ in same} == {"annotations/v1/fho_lta_taxonomy.json"}
+
+
+def test_a_seed_draws_videos_and_a_world_its_laws() -> None:
+    worlds = [build_world(replace(SMALL, **change)) for change in ({}, {"seed": SMALL.seed + 1}, {"world": 1})]
+    tables = [np.concatenate([world.mixing.ravel(), world.successors.ravel()]) for world in worlds]
+    np.testing.assert_array_equal(tables[0], tables[1])
+    assert not np.isclose(tables[0], tables[2]).all()
 
 
 def test_sizes_follow_settings(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from typing import Any
+
+import egopack_native
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,7 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from egopack.nn.heads import Classifier, Neck, NormedLinear, segment_mean, video_max, video_mean
+from egopack.data.batch import SegmentNodes
+from egopack.nn.heads import Classifier, Neck, NormedLinear, segment_mean, segment_mean_by_node, video_max, video_mean
 from tests import small
 
 
@@ -54,32 +58,47 @@ def test_dropout_acts_in_training_only(module: nn.Module) -> None:
     assert torch.equal(module.eval()(x), module(x))
 
 
+def ranges(pairs: list[tuple[int, int]]) -> SegmentNodes:
+    first = torch.tensor([min(pair) for pair in pairs], dtype=torch.int64)
+    last = torch.tensor([max(pair) for pair in pairs], dtype=torch.int64)
+    return SegmentNodes(first, last, int((last - first).sum()))
+
+
+@pytest.mark.parametrize("pool", [segment_mean, segment_mean_by_node])
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.lists(st.integers(0, 6), max_size=5), min_size=1, max_size=6))
-def test_segment_mean_by_brute_force(segments: list[list[int]]) -> None:
-    x = torch.randn(7, 3, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
-    index = torch.tensor([node for nodes in segments for node in nodes], dtype=torch.int64)
-    offsets = torch.tensor([sum(map(len, segments[:i])) for i in range(len(segments))])
-    out = segment_mean(x, index, offsets)
-    expected = torch.stack(
-        [torch.stack([x[n] for n in nodes]).mean(0) if nodes else x.new_zeros(3) for nodes in segments]
-    )
+@given(pairs=st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), max_size=6), width=st.sampled_from([1, 3, 70]))
+def test_segment_mean_by_brute_force(pool: Any, pairs: list[tuple[int, int]], width: int) -> None:
+    nodes = ranges(pairs)
+    x = torch.randn(7, width, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    out = pool(x, nodes)
+    parts = [x[first:last] for first, last in zip(nodes.first.tolist(), nodes.last.tolist(), strict=True)]
+    means = [part.mean(0) if len(part) else torch.zeros(width) for part in parts]
+    expected = torch.stack(means) if means else torch.zeros(0, width)
     torch.testing.assert_close(out, expected)
-    assert torch.equal(out[[not nodes for nodes in segments]], torch.zeros(segments.count([]), 3, dtype=torch.float64))
-    weight = torch.arange(out.numel(), dtype=torch.float64).reshape(out.shape)
-    gradients = (
-        [torch.autograd.grad((value * weight).sum(), x, allow_unused=True)[0] for value in (out, expected)]
-        if any(segments)
-        else []
-    )
-    if gradients:
+    if nodes.total:
+        weight = torch.arange(out.numel(), dtype=torch.float32).reshape(out.shape)
+        gradients = [torch.autograd.grad((value * weight).sum(), x)[0] for value in (out, expected)]
         torch.testing.assert_close(*gradients)
 
 
-def test_no_segment_at_all() -> None:
-    assert segment_mean(
-        torch.randn(4, 3), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
-    ).shape == (0, 3)
+def test_long_segments_lose_nothing_to_rounding() -> None:
+    x = 1e3 + torch.randn(20_000, 2, generator=torch.Generator().manual_seed(0))
+    nodes = SegmentNodes(torch.tensor([0, 19_990]), torch.tensor([20_000, 20_000]), 20_010)
+    exact = torch.stack([x.double().mean(0), x[19_990:].double().mean(0)])
+    torch.testing.assert_close(segment_mean(x, nodes).double(), exact, rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("x", "first", "last", "message"),
+    [
+        (torch.zeros(4, 2), [0], [5], "outside of the 4 rows"),
+        (torch.zeros(4, 2), [-1], [2], "outside of the 4 rows"),
+        (torch.zeros(4, 2), [0, 1], [2], "last"),
+    ],
+)
+def test_ranges_are_checked(x: torch.Tensor, first: list[int], last: list[int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        egopack_native.range_means(x, torch.tensor(first), torch.tensor(last), torch.zeros(len(first), 2))
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5))

@@ -102,7 +102,7 @@ def test_segment_pool(fixture: Fixture) -> None:
     order = np.argsort(owner, kind="stable")
     videos = range(int(video.max()) + 1)
     nodes = nodes_in_segments([pos[video == v] for v in videos], [segments[order][owner[order] == v] for v in videos])
-    pooled = segment_mean(fixture.tensor("in/x"), nodes.index.to(fixture.device), nodes.offsets.to(fixture.device))
+    pooled = segment_mean(fixture.tensor("in/x"), move(nodes, fixture.device))
     fixture.check("x", pooled[np.argsort(order)])
 
 

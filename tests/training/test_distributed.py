@@ -30,6 +30,7 @@ from tests.training import ranks_tiny
 from tests.training.ranks_tiny import STAGES, Found
 from tests.workplace import ROOT, Workplace
 
+pytestmark = pytest.mark.xdist_group("ranks")  # two processes are started once for all tests
 WORLD = 2
 CURVE, WEIGHTS = 1e-5, 2e-5
 ENVIRONMENT = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}

@@ -18,12 +18,11 @@ Moved = TypeVar("Moved")
 
 @dataclass(frozen=True)
 class SegmentNodes:
-    """The nodes inside every segment: `index` lists those of segment 0, then 1, ...; `offsets` [S] is where each list
-    starts.
-    """
+    """The nodes inside every segment: those from `first` [S] up to, without it, `last` [S]; `total` counts them all."""
 
-    index: Tensor
-    offsets: Tensor
+    first: Tensor
+    last: Tensor
+    total: int
 
 
 @dataclass(frozen=True)
@@ -31,9 +30,8 @@ class Batch:
     """Samples side by side.
 
     `x` [N, D] features; `pyramid` the graphs over the N nodes; `targets` each [sum of counts, ...], concatenated in
-    sample order;
-    `counts` the share of each sample in each target. Unless `own`, another rank computes these samples too and they
-    count there.
+    sample order; `counts` the share of each sample in each target. Unless `own`, another rank computes these samples
+    too and they count there.
     """
 
     keys: tuple[str, ...]
@@ -74,18 +72,16 @@ def move(value: Moved, device: torch.device | str) -> Moved:
 
 def nodes_in_segments(pos: Sequence[np.ndarray], segments: Sequence[np.ndarray]) -> SegmentNodes:
     """Nodes with start <= p <= end, for the segments [S_b, 2] of every sample b over its own positions [N_b]."""
-    first_parts, count_parts = [], []
+    first_parts, last_parts = [], []
     base = 0
     for own, wanted in zip(pos, segments, strict=True):
         low = np.searchsorted(own, wanted[:, 0], side="left")
         high = np.searchsorted(own, wanted[:, 1], side="right")
         first_parts.append(base + low)
-        count_parts.append(np.maximum(high - low, 0))
+        last_parts.append(base + np.maximum(low, high))
         base += len(own)
-    first, counts = np.concatenate(first_parts), np.concatenate(count_parts)
-    offsets = np.cumsum(counts) - counts
-    index = np.arange(counts.sum()) - np.repeat(offsets - first, counts)
-    return SegmentNodes(torch.from_numpy(index), torch.from_numpy(offsets))
+    first, last = np.concatenate(first_parts), np.concatenate(last_parts)
+    return SegmentNodes(torch.from_numpy(first), torch.from_numpy(last), int((last - first).sum()))
 
 
 def collate(samples: Sequence[Sample], features: Sequence[np.ndarray], *, levels: int, radius_s: float) -> Batch:

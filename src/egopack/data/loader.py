@@ -26,8 +26,7 @@ class Loader:
     """Batches of `batch_size` samples; the last one of an epoch may be smaller.
 
     With `draw`, epochs are shuffled and each sample is drawn anew, both by generators of (seed, epoch), so that any
-    epoch can be
-    had again without those before it. Without, every epoch is the samples in their order.
+    epoch can be had again without those before it. Without, every epoch is the samples in their order.
     """
 
     def __init__(

@@ -1,9 +1,8 @@
 """From node positions to a pyramid of radius graphs: pure index arithmetic on the host.
 
 Nodes of all videos stand in one table, video by video and by time within a video. Everything that depends on the
-positions alone (edges,
-distinct distances, pooling weights) is computed here once per batch, so that a training step on an accelerator never
-waits for the host.
+positions alone (edges, distinct distances, pooling weights) is computed here once per batch, so that a training step on
+an accelerator never waits for the host.
 """
 
 from __future__ import annotations

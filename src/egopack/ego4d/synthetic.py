@@ -1,7 +1,8 @@
 """The built-in corpus: writes the world of `egopack.ego4d.world` to disk in the format of Ego4D v1, oddities included.
 
-Everything comes from one seed, and the same settings give the same bytes. Rare oddities (`quirk_rate` of the items, at
-least one of each kind) are those of the real files; each spoils one item at most and leaves the corpus usable.
+Everything comes from the seeds of world and videos, and the same settings give the same bytes. Rare oddities
+(`quirk_rate` of the items, at least one of each kind) are those of the real files; each spoils one item at most and
+leaves the corpus usable.
 """
 
 from __future__ import annotations
@@ -167,8 +168,8 @@ def _videos(settings: SyntheticSettings, world: World, seeds: list[np.random.See
 
 def _write(root: Path, settings: SyntheticSettings, progress: Callable[[int, int], None] | None) -> Row:
     total = settings.train_videos + settings.val_videos + settings.test_videos
-    first, second, *seeds = np.random.SeedSequence(settings.seed).spawn(2 + total)
-    world, rng = build_world(settings, np.random.default_rng(first)), np.random.default_rng(second)
+    _, first, *seeds = np.random.SeedSequence(settings.seed).spawn(2 + total)  # child 0 of a number is for its world
+    world, rng = build_world(settings), np.random.default_rng(first)
     videos = _videos(settings, world, seeds)
     injured = _injuries(videos, settings, rng)
     summary = _write_annotations(root / "annotations" / "v1", videos, world, settings, rng)

@@ -18,8 +18,11 @@ The model, from the slowest to the fastest variable (times in seconds, one rando
    alone names a label.
 
 What the tasks share, then: verb → change and transient (AR, OSCC, PNR), activity → verbs and nouns to come (MQ, AR,
-LTA), verb → short moment (AR, MQ), noun → state (AR, OSCC). The tables are regular (permutations, tight frames, one
-order of popularity), which keeps corpora of different seeds equally hard.
+LTA), verb → short moment (AR, MQ), noun → state (AR, OSCC).
+
+The tables, W among them, are those of one world, which `world` names, and `seed` draws the videos: corpora of different
+seeds are other footage of the same life and equally hard. Another world has another grammar, as regular as the first
+(permutations, tight frames, one order of popularity).
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ class SyntheticSettings:
     """Size and difficulty of the corpus. Minutes, noise in units of a feature column, rates as shares of items."""
 
     seed: int = 0
+    world: int = 0
     train_videos: int = 60
     val_videos: int = 36
     test_videos: int = 6
@@ -156,8 +160,9 @@ def _grammar(rng: Rng, verbs: int) -> np.ndarray:
     return table
 
 
-def build_world(settings: SyntheticSettings, rng: Rng) -> World:
-    """Draw the tables of a corpus."""
+def build_world(settings: SyntheticSettings) -> World:
+    """Draw the tables of the world that `settings.world` names."""
+    rng = np.random.default_rng(np.random.SeedSequence(settings.world).spawn(1)[0])
     v, n, m = settings.verbs, settings.nouns, settings.moments
     a, s = (m + 1) // 2, len(SCENARIOS)
     popular = _names(VERBS, v, "verb")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import egopack_native
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from egopack.data.batch import SegmentNodes
 from egopack.nn.dropout import Dropout
 from egopack.nn.precision import full_precision
 
@@ -78,15 +82,42 @@ class Classifier(nn.ModuleDict):
         return self["out"](self["1"](torch.relu_(first.norm(hidden))))
 
 
-def segment_mean(x: Tensor, index: Tensor, offsets: Tensor) -> Tensor:
+def segment_mean(x: Tensor, nodes: SegmentNodes) -> Tensor:
     """Mean of the rows of x [N, F] that lie in each segment -> [S, F]; segments may overlap and an empty one gives
     zeros.
 
-    `index` lists the nodes of segment 0, then of segment 1, ...; `offsets` [S] is where each list starts.
+    Compiled on a CPU, in time linear in nodes and segments; one row a node and segment otherwise.
     """
-    if not len(index):
-        return x.new_zeros(len(offsets), x.shape[1])
-    return F.embedding_bag(index, full_precision(x), offsets, mode="mean")
+    x = full_precision(x)
+    if x.device.type == "cpu" and x.dtype == torch.float32:
+        return _RangeMeans.apply(x, nodes)
+    return segment_mean_by_node(x, nodes)
+
+
+def segment_mean_by_node(x: Tensor, nodes: SegmentNodes) -> Tensor:
+    """`segment_mean` over lists of nodes: the readable form, for any device."""
+    counts = nodes.last - nodes.first
+    offsets = torch.cumsum(counts, 0) - counts
+    if not nodes.total:
+        return x.new_zeros(len(counts), x.shape[1])
+    shift = torch.repeat_interleave(nodes.first - offsets, counts, output_size=nodes.total)
+    return F.embedding_bag(torch.arange(nodes.total, device=x.device) + shift, x, offsets, mode="mean")
+
+
+class _RangeMeans(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, nodes: SegmentNodes) -> Tensor:
+        out = x.new_empty(len(nodes.first), x.shape[1])
+        egopack_native.range_means(x.detach().contiguous(), nodes.first, nodes.last, out)
+        ctx.nodes, ctx.shape = nodes, x.shape
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        grad_x = grads[0].new_empty(ctx.shape)
+        egopack_native.range_means_backward(grads[0].contiguous(), ctx.nodes.first, ctx.nodes.last, grad_x)
+        return grad_x, None
 
 
 def video_max(x: Tensor, video: Tensor, videos: int) -> Tensor:

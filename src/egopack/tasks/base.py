@@ -59,8 +59,7 @@ class Task(nn.Module, ABC):
     """A task: its samples, its head on the shared pyramid, its loss, its predictions and their scores.
 
     Class attributes: `Params` and `Decode` check the task's block of params.yaml; `headline` maps the metrics that a
-    comparison shows
-    to the direction that is better ("max" or "min").
+    comparison shows to the direction that is better ("max" or "min").
     """
 
     Params: ClassVar[type[TaskParams]]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 TIOU = (0.1, 0.2, 0.3, 0.4, 0.5)
 RECALL_TIOU = (0.3, 0.5, 0.7)
 RECALL_AT = (1, 5)
+LevelNodes = tuple[Tensor, Tensor, Tensor, float]  # probabilities [n, C], offsets [n, 2], positions [n], extent
 
 
 class MqModel(ModelParams):
@@ -158,23 +161,14 @@ class MomentQueries(Task):
 
         probability = torch.sigmoid(outputs["class_logits"].float()).cpu()
         offsets = outputs["offsets"].float().cpu()
-        pyramid = [(level.video.cpu(), level.pos.cpu(), level.extent) for level in batch.pyramid]
-        tables = []
-        for index, sample in enumerate(samples):
-            nodes, start = [], 0
-            for video, pos, extent in pyramid:
-                own = torch.nonzero(video == index)[:, 0]
-                nodes.append((probability[start + own], offsets[start + own], pos[own], extent))
-                start += len(pos)
-            found = decode_segments(nodes, float(sample.targets["duration"][0]), decode)
-            columns = {
-                "label": found[2].numpy(),
-                "score": found[1].numpy(),
-                "start": found[0][:, 0].numpy(),
-                "end": found[0][:, 1].numpy(),
-            }
-            tables.append(pd.DataFrame({"key": sample.key} | columns))
-        return pd.concat(tables, ignore_index=True)
+        nodes = nodes_of_videos(probability, offsets, batch)
+        durations = [float(sample.targets["duration"][0]) for sample in samples]
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+            found = list(threads.map(partial(decode_segments, params=decode), nodes, durations))
+        segments, scores, labels = (torch.cat(column).numpy() for column in zip(*found, strict=True))
+        keys = np.repeat([sample.key for sample in samples], [len(scores) for _, scores, _ in found])
+        columns = {"key": keys, "label": labels, "score": scores, "start": segments[:, 0], "end": segments[:, 1]}
+        return pd.DataFrame(columns)
 
     @classmethod
     def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
@@ -240,30 +234,39 @@ def primary_segments(clip: MomentsClip, ids: Mapping[str, int], source: SampleSo
     return source.grid.seconds(table[:, :2], clip.start).astype(np.float32), table[:, 2].copy()
 
 
-def decode_segments(
-    nodes: Sequence[tuple[Tensor, Tensor, Tensor, float]], duration: float, params: MqDecode
-) -> tuple[Tensor, Tensor, Tensor]:
+def nodes_of_videos(probability: Tensor, offsets: Tensor, batch: Batch) -> list[list[LevelNodes]]:
+    """The nodes of each video, level by level, out of those of the whole pyramid [N, C] and [N, 2]."""
+    videos: list[list[LevelNodes]] = [[] for _ in batch.pyramid[0].lengths]
+    sizes = [length for level in batch.pyramid for length in level.lengths]
+    parts = zip(probability.split(sizes), offsets.split(sizes), strict=True)
+    for level in batch.pyramid:
+        for video, pos in zip(videos, level.pos.cpu().split(list(level.lengths)), strict=True):
+            video.append((*next(parts), pos, level.extent))
+    return videos
+
+
+def decode_segments(nodes: Sequence[LevelNodes], duration: float, params: MqDecode) -> tuple[Tensor, Tensor, Tensor]:
     """Segments of one video from its nodes, level by level: probabilities [n, C], offsets [n, 2], positions [n],
     extent.
 
     Returns segments [M, 2] in seconds, scores [M] and labels [M], best first.
     """
     segments, scores, labels = [], [], []
-    for probability, offsets, pos, extent in nodes:
-        flat = probability.flatten()
-        chosen = torch.nonzero(flat > params.min_probability)[:, 0]
+    for probability, offsets, pos, extent in nodes:  # in numpy, whose calls stay in the thread that makes them
+        flat, classes = probability.numpy().ravel(), probability.shape[1]
+        chosen = np.flatnonzero(flat > params.min_probability)
         if len(chosen) > params.top_per_level:
-            chosen = chosen[flat[chosen].topk(params.top_per_level).indices]
-        node, label = chosen // probability.shape[1], chosen % probability.shape[1]
-        segment = torch.stack([pos[node] - offsets[node, 0] * extent, pos[node] + offsets[node, 1] * extent], dim=1)
+            chosen = chosen[np.argpartition(-flat[chosen], params.top_per_level)[: params.top_per_level]]
+            chosen = chosen[np.argsort(-flat[chosen], kind="stable")]
+        node, label = np.divmod(chosen, classes)
+        centre, reach = pos.numpy()[node], offsets.numpy()[node] * np.float32(extent)
+        segment = np.stack([centre - reach[:, 0], centre + reach[:, 1]], axis=1)
         keep = segment[:, 1] - segment[:, 0] > params.min_duration_s
         segments.append(segment[keep])
-        scores.append(flat[chosen][keep])
+        scores.append(flat[chosen[keep]])
         labels.append(label[keep])
     found = suppress(
-        torch.cat(segments),
-        torch.cat(scores),
-        torch.cat(labels),
+        *(torch.from_numpy(np.concatenate(column)) for column in (segments, scores, labels)),
         method=params.nms,
         iou_threshold=params.iou_threshold,
         sigma=params.sigma,

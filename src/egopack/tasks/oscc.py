@@ -88,7 +88,7 @@ class ObjectStateChange(Task):
 
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
         assert batch.segment_nodes is not None, "an OSCC batch has segments"
-        return segment_mean(features[0], batch.segment_nodes.index, batch.segment_nodes.offsets)
+        return segment_mean(features[0], batch.segment_nodes)
 
     def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
         pooled = self.align([self.neck(levels[0])], batch)

@@ -58,9 +58,7 @@ def build_prototypes(
         pair = verb.clamp(min=0) * nouns + noun.clamp(min=0)
         counts.index_add_(0, pair, labelled)
         for name in network.task:
-            pooled = segment_mean(
-                network.head(name).neck(nodes), batch.segment_nodes.index, batch.segment_nodes.offsets
-            ).double()
+            pooled = segment_mean(network.head(name).neck(nodes), batch.segment_nodes).double()
             sums[name].index_add_(0, pair, pooled * labelled[:, None])
         on_batch(len(batch))
     counts = ranks.sum(counts).cpu()

@@ -12,7 +12,6 @@ import torch
 import egopack
 from egopack.data.loader import Loader
 from egopack.data.samples import Sample
-from egopack.errors import UserError
 from egopack.indexing import read_split
 from egopack.params import OptimiserParams, Params
 from egopack.training.checkpoint import load_checkpoint, save_checkpoint
@@ -21,8 +20,9 @@ from egopack.training.extras import start_from
 from egopack.training.loop import EpochReport, train
 from egopack.training.network import Network
 from egopack.training.regimes import training_samples
+from egopack.training.starts import starts
 from egopack.training.state import FILES, Scratch, digest_files, digest_tensors, prune, run_digest
-from stages.common import METRICS, MODELS, SAMPLES, SCRATCH, SHARDS, original, progress
+from stages.common import METRICS, MODELS, PARAMS, SAMPLES, SCRATCH, SHARDS, original, progress, start_folder
 
 
 def samples_of(task: str, params: OptimiserParams) -> list[Sample]:
@@ -43,8 +43,10 @@ def run(
 
     `block` is how this is trained.
     """
-    if block.extras.start_from is not None:
-        begin_from(network, block.extras.start_from, name)
+    folder = starts(params, PARAMS)[name]
+    if folder is not None:
+        new = start_from(network, load_checkpoint(start_folder(folder)), folder, whole=block.epochs == 0)
+        click.echo(f"{name}: starts from {folder}" + (f"; {', '.join(new)} from scratch" if new else ""))
     scratch = scratch_of(network, loaders, block, params, device, name)
     reports = with_bar(network, loaders, block, params, device, name, scratch)
     save_checkpoint(MODELS / name, network)
@@ -95,17 +97,6 @@ def with_bar(
             scratch=scratch,
             precision=params.runtime.precision,
         )
-
-
-def begin_from(network: Network, folder: str, name: str) -> None:
-    """Copy the weights of the checkpoint that `extras.start_from` names."""
-    found = [path for path in (Path(folder), original(Path(folder))) if path.is_dir()]
-    if not found:
-        raise UserError(
-            f"params.yaml: extras.start_from: {folder!r} is not a folder; name one with a model.safetensors"
-        )
-    new = start_from(network, load_checkpoint(found[0]), folder)
-    click.echo(f"{name}: starts from {folder}" + (f"; {', '.join(new)} from scratch" if new else ""))
 
 
 def scratch_of(

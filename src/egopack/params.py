@@ -107,7 +107,8 @@ class ExtrasParams(Strict):
     `ema_decay`: keep an exponential moving average of the weights. `accumulate`: batches (of every task) in one update,
     whose gradients are averaged. `evaluate_every`: epochs between evaluations on the validation split, of which the
     best gives the final weights; `patience`: after how many without a better one training stops. `start_from`: folder
-    of a checkpoint to start from. `freeze`: parts that do not train; in EgoPack `necks` are those of the support tasks.
+    of a checkpoint to start from, in `multi` with {pack} for the pack's name. `freeze`: parts that do not train; in
+    EgoPack `necks` are those of the support tasks.
     `train_on_val`: train on the validation split as well, for a submission.
     """
 

@@ -199,6 +199,20 @@ def test_fingerprint_notes_what_is_named(place: Workplace) -> None:
     assert {name for name in first if first[name] != second[name]} == {"single/ar", "egopack/pnr"}
 
 
+def test_an_experiment_in_a_copy_finds_the_checkpoint(
+    place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.edit_params(lambda params: merge(params["tasks"]["ar"]["train"], {"extras": {"start_from": IMPORTED}}))
+    succeed(place, "fingerprint")
+    expected = manifests()
+    shutil.copy("params.yaml", tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(place.folder))
+    monkeypatch.chdir(tmp_path)
+    succeed(place, "fingerprint")
+    assert manifests() == expected
+    assert expected["single/ar"]
+
+
 @pytest.mark.parametrize(
     ("folder", "message"),
     [

@@ -79,6 +79,23 @@ def raw_root(params: Params, given: Path | None = None) -> Path:
     raise UserError(f"{source}: {str(root)!r} is not a folder; mount Ego4D there, or name another folder")
 
 
+def start_folder(named: str) -> Path:
+    """The folder of a checkpoint that `extras.start_from` names; like `raw_root`, perhaps in the original checkout.
+
+    Raises:
+        UserError: there is none, or a stage writes it, which DVC would not know to run before.
+    """
+    from egopack.errors import UserError
+
+    key = f"{PARAMS}: extras.start_from: {named!r}"
+    for folder in (Path(named).expanduser(), original(Path(named))):
+        if folder.is_dir():
+            if any(folder.resolve().is_relative_to(models.resolve()) for models in (MODELS, original(MODELS))):
+                raise UserError(f"{key} is what a stage writes, and may change; copy it, to data/imported for example")
+            return folder
+    raise UserError(f"{key} is not a folder; name one with a model.safetensors")
+
+
 def start(runtime: RuntimeParams, seed: int) -> torch.device:
     """Seed torch, ask it for the same result every time, and pick the device; each rank of a machine has a GPU of its
     own.

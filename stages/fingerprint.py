@@ -1,26 +1,32 @@
-"""Note what the raw data is, so that a changed file reruns what depends on it."""
+"""Note what the raw data and named checkpoints are, so that a changed file reruns what depends on it."""
 
 from __future__ import annotations
 
 import click
 
-from stages.common import MANIFEST, Stage, load, raw_root
+from stages.common import MANIFEST, PARAMS, Stage, load, raw_root, start_folder
 
 
 @click.command(cls=Stage)
 def main() -> None:
     """Write data/manifest: names, sizes and checksums of the raw files, never where they are.
 
-    The raw root is $EGO4D_ROOT, else `data.root` in params.yaml. Fails with a list when a file is missing.
+    The same is noted of every checkpoint that params.yaml names as `extras.start_from` of a training. The raw root is
+    $EGO4D_ROOT, else `data.root` in params.yaml. Fails with a list when a file is missing.
     """
     params = load()
     from egopack.ego4d.manifest import fingerprint
     from egopack.files import write_json
+    from egopack.training.starts import content, starts
 
+    named = starts(params, PARAMS)
+    folders = {training: None if folder is None else start_folder(folder) for training, folder in named.items()}
     sources = sorted({block["annotations"] for block in params.tasks.values() if "annotations" in block})
     manifests = fingerprint(raw_root(params), params.data.version, list(params.data.features), sources)
     for name, manifest in manifests.items():
         write_json(MANIFEST / f"{name}.json", manifest)
+    for training, folder in folders.items():
+        write_json(MANIFEST / "start_from" / f"{training}.json", content(folder))
     click.echo(f"{MANIFEST}: {', '.join(manifests)}")
 
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+import yaml
 
 from stages.common import Stage
+
+if TYPE_CHECKING:
+    from egopack.training.network import NetworkSpec
 
 
 @click.command(cls=Stage)
@@ -15,8 +20,17 @@ from stages.common import Stage
 def main(file: Path, out: Path) -> None:
     """Turn the published Hier-EgoPack checkpoint FILE (.pth) into OUT/model.safetensors and OUT/model.json.
 
-    No code of the file is run: only its tensors are read. Name OUT in params.yaml as `start_from` of the `extras` of a
-    training to start from it.
+    No code of the file is run: only its tensors are read. A place that git ignores is data/imported/<name>.
+
+    What is printed are the settings of params.yaml that fit its sizes. With them, a training starts from it where its
+    `extras` say start_from: OUT. To evaluate it as it is, say epochs: 0 and warmup_epochs: 0 as well.
+
+    \b
+    To have it help novel tasks in place of a pack of your own:
+      multi: {epochs: 0, warmup_epochs: 0, extras: {start_from: OUT}, ...}
+    and `dvc repro`: every pack then is the part of it that has the pack's tasks, and prototypes are built from that.
+    A pack with a task that it lacks needs some epochs, or to be left out of `packs`. Where there is one checkpoint for
+    each pack, write {pack} for the pack's name: start_from: data/imported/{pack}
     """
     from egopack.training.checkpoint import save_checkpoint
     from egopack.training.published import import_published
@@ -24,7 +38,17 @@ def main(file: Path, out: Path) -> None:
     network = import_published(file)
     save_checkpoint(out, network)
     spec = network.spec
-    click.echo(f"{out}: {spec.levels} levels of {spec.backbone.hidden}, tasks {', '.join(spec.tasks)}")
+    click.echo(f"{out}: {spec.input_size} features, {spec.levels} levels of {spec.backbone.hidden}, settings that fit:")
+    click.echo(yaml.safe_dump(settings(spec), sort_keys=False), nl=False)
+
+
+def settings(spec: NetworkSpec) -> dict[str, Any]:
+    """What params.yaml says of a network of these sizes."""
+    tasks = {
+        name: {"levels": task.params["levels"], "model": task.params["model"]} for name, task in spec.tasks.items()
+    }
+    backbone = spec.backbone.model_dump(mode="json", exclude_unset=True)
+    return {"backbone": backbone, "multi": {"levels": spec.levels}, "tasks": tasks}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ import egopack
 from egopack.data.loader import Loader
 from egopack.data.samples import Sample
 from egopack.data.shard_reader import FeatureShards
-from egopack.errors import UserError
 from egopack.indexing import read_split
 from egopack.params import OptimiserParams, Params, TrainParams
 from egopack.training.checkpoint import load_checkpoint, save_checkpoint
@@ -24,8 +23,9 @@ from egopack.training.extras import start_from
 from egopack.training.loop import EpochReport, train
 from egopack.training.network import Network
 from egopack.training.regimes import train_loader, training_samples
+from egopack.training.starts import starts
 from egopack.training.state import FILES, Scratch, digest_files, digest_tensors, prune, run_digest
-from stages.common import METRICS, MODELS, SAMPLES, SCRATCH, SHARDS, original, progress
+from stages.common import METRICS, MODELS, PARAMS, SAMPLES, SCRATCH, SHARDS, original, progress, start_folder
 
 
 def samples_of(task: str, params: OptimiserParams) -> list[Sample]:
@@ -70,8 +70,11 @@ def run(
 
     `block` is how this is trained. Rank 0 alone writes.
     """
-    if block.extras.start_from is not None:
-        begin_from(network, block.extras.start_from, name, ranks)
+    folder = starts(params, PARAMS)[name]
+    if folder is not None:
+        new = start_from(network, load_checkpoint(start_folder(folder)), folder, whole=block.epochs == 0)
+        if ranks.leads:
+            click.echo(f"{name}: starts from {folder}" + (f"; {', '.join(new)} from scratch" if new else ""))
     scratch = scratch_of(network, loaders, block, params, device, ranks, name)
     reports = with_bar(network, loaders, block, params, device, ranks, name, scratch)
     if not ranks.leads:
@@ -131,18 +134,6 @@ def with_bar(
 
 def ignore(line: str) -> None:
     """What ranks other than 0 say."""
-
-
-def begin_from(network: Network, folder: str, name: str, ranks: Ranks) -> None:
-    """Copy the weights of the checkpoint that `extras.start_from` names."""
-    found = [path for path in (Path(folder), original(Path(folder))) if path.is_dir()]
-    if not found:
-        raise UserError(
-            f"params.yaml: extras.start_from: {folder!r} is not a folder; name one with a model.safetensors"
-        )
-    new = start_from(network, load_checkpoint(found[0]), folder)
-    if ranks.leads:
-        click.echo(f"{name}: starts from {folder}" + (f"; {', '.join(new)} from scratch" if new else ""))
 
 
 def scratch_of(

@@ -170,6 +170,19 @@ WRONG: list[tuple[str, Any]] = [
     ("runtime.device", "gpu"),
     ("runtime.device", "cuda:"),
     ("runtime.device", "cuda:one"),
+    ("seed", True),
+    ("data.features.f.fps", True),
+    ("data.shard_mb", True),
+    ("backbone.dropout", False),
+    ("backbone.projection", False),
+    ("multi.epochs", True),
+    ("multi.lr", True),
+    ("interaction.k", True),
+    ("tasks.ar.levels", True),
+    ("tasks.ar.train.batch_size", True),
+    ("tasks.mq.model.prior", False),
+    ("tasks.mq.decode", {"sigma": True}),
+    ("runtime.threads", True),
 ]
 
 
@@ -207,6 +220,13 @@ def test_numbers_written_as_text_are_read() -> None:
     params = OptimiserParams.model_validate({"epochs": "3", "warmup_epochs": "0", "lr": "1e-05"})
     assert (params.epochs, params.warmup_epochs, params.lr) == (3, 0, 1e-5)
     assert type(params.lr) is float
+
+
+def test_truth_where_it_belongs(tmp_path: Path) -> None:
+    for value in (True, False):
+        params = load_all(changed("backbone.conv.gated", value), tmp_path)
+        assert params.backbone.conv.gated is value
+    assert refusal(changed("backbone.conv.gated", 2), tmp_path).startswith("backbone.conv.gated: ")
 
 
 def test_warmup_longer_than_training(tmp_path: Path) -> None:

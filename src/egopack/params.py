@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from egopack.errors import UserError
 
@@ -18,9 +18,16 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class Strict(BaseModel):
-    """A block of params.yaml: immutable, and every key must be known."""
+    """A block of params.yaml: immutable, every key must be known, and true is not 1."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("not a setting that is true or false")
+        return value
 
 
 class FeatureSet(Strict):
@@ -101,7 +108,8 @@ class ExtrasParams(Strict):
     `ema_decay`: keep an exponential moving average of the weights. `accumulate`: batches (of every task) in one update,
     whose gradients are averaged. `evaluate_every`: epochs between evaluations on the validation split, of which the
     best gives the final weights; `patience`: after how many without a better one training stops. `start_from`: folder
-    of a checkpoint to start from. `freeze`: parts that do not train; in EgoPack `necks` are those of the support tasks.
+    of a checkpoint to start from, in `multi` with {pack} for the pack's name. `freeze`: parts that do not train; in
+    EgoPack `necks` are those of the support tasks.
     `train_on_val`: train on the validation split as well, for a submission.
     """
 

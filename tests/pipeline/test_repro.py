@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from tests.pipeline.conftest import TASKS, Clone
@@ -69,6 +70,30 @@ def test_new_task_is_one_file_and_one_block(clone: Clone) -> None:
     comparison = json.loads((clone.path / "metrics/comparison.json").read_text())
     assert comparison["toy.verb_top1"]["egopack"] is not None
     assert comparison["toy.verb_top1"]["multi"] is None
+
+
+def test_replaced_checkpoint_reruns_what_started_from_it(clone: Clone) -> None:
+    named, models = clone.path / "data/imported/some", clone.path / "data/models/multi"
+    shutil.copytree(models / "all", named)
+    begin = {"epochs": 0, "warmup_epochs": 0, "extras": {"start_from": "data/imported/some"}}
+    clone.edit(lambda params: params["tasks"]["ar"]["train"].update(begin))
+    assert set(clone.dvc("repro", "train_single@ar")) == ALWAYS | {"train_single@ar"}
+    clone.dvc("repro", "fingerprint")
+    before = json.loads(clone.run("dvc", "status", "--json").stdout)
+    assert "train_single@ar" not in before
+    shutil.copyfile(models / "without_mq/model.safetensors", named / "model.safetensors")
+    shutil.copyfile(models / "without_mq/model.json", named / "model.json")
+    clone.dvc("repro", "fingerprint")
+    after = json.loads(clone.run("dvc", "status", "--json").stdout)
+    assert {stage for stage in after if after[stage] != before.get(stage)} == {"train_single@ar"}
+    (changed,) = after["train_single@ar"]
+    assert changed == {"changed deps": {"data/manifest/start_from/single/ar.json": "modified"}}
+    assert set(clone.dvc("repro", "--dry", "train_single@ar", "train_single@mq", "train_multi@all")) == ALWAYS | {
+        "train_single@ar"
+    }
+    shutil.rmtree(named)
+    refused = clone.run("dvc", "repro", "train_single@ar", check=False)
+    assert "extras.start_from: 'data/imported/some' is not a folder" in refused.stderr
 
 
 def test_comparison_is_complete(reproduced: Clone) -> None:

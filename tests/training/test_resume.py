@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from egopack.errors import UserError
 from egopack.training import loop
@@ -130,6 +131,28 @@ def test_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert list((tmp_path / "run").iterdir()) == []
 
 
+def test_the_same_run_twice_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two experiments may train the same thing; the one that ends first clears what the other is writing."""
+    one, other = Scratch(tmp_path / "run", 1), Scratch(tmp_path / "run", 1)
+    for moment in ("before", "after"):
+
+        def save(tensors: Any, path: Any, metadata: Any, moment: str = moment) -> None:
+            if moment == "before":
+                other.clear()
+            save_file(tensors, path, metadata)
+            other.clear()
+
+        monkeypatch.setattr("egopack.training.state.save_file", save)
+        one.save({"a": torch.ones(2)}, {})
+        assert one.load() is None
+    monkeypatch.undo()
+    one.save({"a": torch.ones(2)}, {"step": 1})
+    saved = other.load()
+    assert saved is not None
+    assert saved[0]["a"].tolist() == [1, 1]
+    assert saved[1] == {"step": 1}
+
+
 def test_saving_takes_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("egopack.training.state.time.monotonic", lambda: now[0])
@@ -170,6 +193,10 @@ def test_digests(tmp_path: Path) -> None:
     assert digest_files(files, known) == digest_files(files) != first
     known.write_text("damaged")
     assert digest_files(files, known) == digest_files(files)
+    files[0].unlink()
+    files[1].write_bytes(b"changed")
+    digest_files(files[1:], known)
+    assert list(json.loads(known.read_text())) == [str(files[1].resolve())]
 
 
 def test_old_states_are_pruned(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def fingerprint(root: Path | str, version: str, feature_sets: Iterable[str], sou
     for source in sources:
         files = [*layout.source_files(root, version, source), *layout.optional_files(root, source)]
         present = [path for path in files if path.exists()]
-        manifests[source] = {"version": version, "files": {path.name: _digest(path) for path in present}}
+        manifests[source] = {"version": version, "files": {path.name: digest(path) for path in present}}
     for name in feature_sets:
         manifests[f"features/{name}"] = {"files": _stamps(layout.feature_dir(root, name))}
     return manifests
@@ -53,7 +53,8 @@ def stamp(path: Path | str) -> str:
     return f"{size} {crc:08x}"
 
 
-def _digest(path: Path) -> dict[str, Any]:
+def digest(path: Path) -> dict[str, Any]:
+    """{"bytes", "sha256"} of a file; UserError where it cannot be read."""
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -13,8 +13,7 @@ from egopack.files import atomic_path, write_json
 from egopack.params import check
 from egopack.tasks.base import load_task
 from egopack.training.network import Network, NetworkSpec
-
-WEIGHTS, SPEC = "model.safetensors", "model.json"
+from egopack.training.starts import SPEC, WEIGHTS
 
 
 def save_checkpoint(folder: Path | str, network: Network) -> None:

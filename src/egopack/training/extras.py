@@ -78,11 +78,12 @@ def necks(network: Network) -> list[torch.nn.Module]:
     return [network.head(name).neck for name in network.task]
 
 
-def start_from(network: Network, other: Network, source: str) -> list[str]:
+def start_from(network: Network, other: Network, source: str, *, whole: bool = False) -> list[str]:
     """Copy every weight that both networks have; the names of tasks that start anew.
 
     Raises:
-        UserError: a weight differs in shape, or the backbones have nothing in common; `source` names the other.
+        UserError: a weight differs in shape, the backbones have nothing in common, or with `whole` the other lacks a
+        weight; `source` names the other.
     """
     own, theirs = network.state_dict(), other.state_dict()
     shared = [name for name in own if name in theirs]
@@ -92,5 +93,11 @@ def start_from(network: Network, other: Network, source: str) -> list[str]:
         raise UserError(f"{source}: {len(wrong)} weights have other shapes: {'; '.join(shapes)}")
     if not any(name.startswith("backbone.level.") for name in shared):
         raise UserError(f"{source}: its backbone has another kind of convolution; no weight has the same name")
+    missing = [name for name, _ in network.named_parameters() if name not in theirs]
+    if whole and missing:
+        raise UserError(
+            f"{source}: {len(missing)} weights are not there, and epochs 0 would leave them untrained: "
+            f"{', '.join(missing[:5])}; train for some epochs, or name a checkpoint of the same tasks and regime"
+        )
     network.load_state_dict({name: theirs[name] for name in shared}, strict=False)
     return [name for name in network.task if name not in other.task]

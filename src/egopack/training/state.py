@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping
@@ -21,6 +23,7 @@ from egopack.files import atomic_path, write_json
 STATE, FILES = "state.safetensors", "files.json"
 SHARE_OF_TIME = 0.05  # of a run that may go into saving states
 KEEP_DAYS = 14.0
+VANISHED = os.strerror(errno.ENOENT)
 
 
 class Scratch:
@@ -49,6 +52,8 @@ class Scratch:
                 plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
                 save_file(plain, temporary, metadata={"record": json.dumps(record)})
         except (OSError, SafetensorError) as error:
+            if VANISHED in str(error):
+                return  # the same run, started twice, has ended elsewhere and cleared the folder
             raise UserError(
                 f"{self.folder}: the state of the training cannot be saved ({error}); "
                 "free some space, or set runtime.save_every to 0 in params.yaml"
@@ -95,7 +100,7 @@ def digest_files(paths: Iterable[Path], known: Path | None = None) -> str:
     """SHA-256 of files with their names.
 
     With `known`, a file that has the same path, size, inode and time of change as when it was last read is not read
-    again; digests are noted there.
+    again; digests are noted there, until the file is gone. Runs may share it: a note that is lost is made again.
     """
     noted: dict[str, Any] = {}
     if known is not None:
@@ -117,7 +122,7 @@ def digest_files(paths: Iterable[Path], known: Path | None = None) -> str:
         fresh[name] = [*mark, digest]
         total.update(f"{path.name} {digest}\n".encode())
     if known is not None and any(noted.get(name) != entry for name, entry in fresh.items()):
-        write_json(known, noted | fresh)
+        write_json(known, {name: entry for name, entry in (noted | fresh).items() if os.path.exists(name)})
     return total.hexdigest()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -46,7 +48,8 @@ def run(
     if block.extras.start_from is not None:
         begin_from(network, block.extras.start_from, name)
     scratch = scratch_of(network, loaders, block, params, device, name)
-    reports = with_bar(network, loaders, block, params, device, name, scratch)
+    with stoppable(scratch):
+        reports = with_bar(network, loaders, block, params, device, name, scratch)
     save_checkpoint(MODELS / name, network)
     write_curves(METRICS / "curves" / f"{name}.csv", reports)
     if scratch is not None:
@@ -77,6 +80,9 @@ def with_bar(
         def on_step(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
+            if scratch is not None and scratch.stop:
+                bar.write(f"{name}: stopped after step {done}; what was trained is kept, run the same again to go on")
+                raise KeyboardInterrupt
 
         def on_epoch(report: EpochReport) -> None:
             values = report.losses | {f"val/{metric}": value for metric, value in report.scores.items()}
@@ -95,6 +101,26 @@ def with_bar(
             scratch=scratch,
             precision=params.runtime.precision,
         )
+
+
+@contextmanager
+def stoppable(scratch: Scratch | None) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait for the end of the step, whose state is then saved; a second one does not wait."""
+    if scratch is None:
+        yield
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if scratch.stop:
+            raise KeyboardInterrupt
+        scratch.stop = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def begin_from(network: Network, folder: str, name: str) -> None:

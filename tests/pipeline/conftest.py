@@ -75,6 +75,7 @@ class Floor:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.stages = yaml.safe_load((path / "dvc.yaml").read_text())["stages"]
         self.whole = self.content()
 
     def content(self) -> dict[str, bytes]:
@@ -92,7 +93,7 @@ class Floor:
     def outputs(self, stage: str) -> dict[str, bool]:
         """Paths that a stage ("index ar") writes, each with whether it persists."""
         name, *key = stage.split()
-        block = yaml.safe_load((self.path / "dvc.yaml").read_text())["stages"][name]
+        block = self.stages[name]
         outs = [out if isinstance(out, dict) else {out: {}} for out in block.get("do", block)["outs"]]
         pairs = [pair for out in outs for pair in out.items()]
         return {path.replace("${key}", "".join(key)): options.get("persist", False) for path, options in pairs}

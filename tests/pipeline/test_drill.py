@@ -4,6 +4,7 @@ whole, what is wrong is told in one line, and the next run ends as if nothing ha
 
 from __future__ import annotations
 
+import re
 import signal
 from itertools import count
 
@@ -106,6 +107,22 @@ def test_interrupted_by_the_keyboard(stage: str, floor: Floor, forks: Forks) -> 
         assert not [name for name in floor.content() if PARTIAL in name]
     assert number > 0
     check_as_if_nothing_had_happened(floor, forks, stage)
+
+
+@pytest.mark.parametrize("send", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_told_to_stop_keeps_its_last_step(send: signal.Signals, floor: Floor, forks: Forks) -> None:
+    stage, generator = "train_single ar", np.random.default_rng(1)
+    lasts = run(floor, forks, stage).seconds
+    floor.edit(lambda params: params["runtime"].update(save_every=10_000))
+    for _ in range(5 * KILLS):
+        done = run(floor, forks, stage, after=float(generator.uniform(0, lasts)), send=send)
+        if stopped := re.search(r"stopped after step (\d+)", done.output):
+            break
+    floor.edit(lambda params: params["runtime"].update(save_every=1))
+    assert stopped
+    assert done.output.endswith("\nAborted!\n")
+    assert done.status == 1
+    assert f"goes on after step {stopped[1]} " in check_as_if_nothing_had_happened(floor, forks, stage).output
 
 
 @pytest.mark.parametrize("stage", [*KINDS, *OTHERS, "fingerprint"])

@@ -43,6 +43,7 @@ class Forks:
     def __init__(self) -> None:
         self.context = get_context("forkserver")
         files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").glob("*.py")]
+        files = [path for path in files if path.stem != "__init__"]
         modules = [path.relative_to(ROOT).with_suffix("").as_posix().removeprefix("src/") for path in files]
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         with pytest.MonkeyPatch.context() as patch:
@@ -96,10 +97,14 @@ def run_stage(
     read_only: bool = False,
     stop_at: int | None = None,
     by: signal.Signals = signal.SIGKILL,
+    plain: bool = False,
 ) -> None:
     """Be the stage. `room`: no file can grow beyond so many bytes; `read_only`: permissions bind, also for root;
-    `stop_at`: a signal, `by`, comes just before the change of that number to the file system.
+    `stop_at`: a signal, `by`, comes just before the change of that number to the file system; `plain`: compute as a
+    processor without vector extensions does.
     """
+    if plain:
+        os.environ |= {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}
     os.chdir(folder)
     os.dup2(said.fileno(), 1)
     os.dup2(said.fileno(), 2)

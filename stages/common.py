@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -139,5 +140,6 @@ def progress(total: int, what: str, unit: str = "step", *, silent: bool = False)
     """A progress bar, silent where nobody watches."""
     from tqdm import tqdm
 
+    tqdm.set_lock(RLock())  # its own would be shared by processes, and start one that watches over it
     with tqdm(total=total, desc=what, unit=unit, disable=silent or None, leave=False, dynamic_ncols=True) as bar:
         yield bar

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,8 @@ def run(
         if ranks.leads:
             click.echo(f"{name}: starts from {folder}" + (f"; {', '.join(new)} from scratch" if new else ""))
     scratch = scratch_of(network, loaders, block, params, device, ranks, name)
-    reports = with_bar(network, loaders, block, params, device, ranks, name, scratch)
+    with stoppable(scratch if ranks.world == 1 else None):  # several would have to stop at the same step
+        reports = with_bar(network, loaders, block, params, device, ranks, name, scratch)
     if not ranks.leads:
         return
     save_checkpoint(MODELS / name, network)
@@ -111,6 +114,9 @@ def with_bar(
         def on_step(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
+            if scratch is not None and scratch.stop:
+                bar.write(f"{name}: stopped after step {done}; what was trained is kept, run the same again to go on")
+                raise KeyboardInterrupt
 
         def on_epoch(report: EpochReport) -> None:
             values = report.losses | {f"val/{metric}": value for metric, value in report.scores.items()}
@@ -134,6 +140,26 @@ def with_bar(
 
 def ignore(line: str) -> None:
     """What ranks other than 0 say."""
+
+
+@contextmanager
+def stoppable(scratch: Scratch | None) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait for the end of the step, whose state is then saved; a second one does not wait."""
+    if scratch is None:
+        yield
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if scratch.stop:
+            raise KeyboardInterrupt
+        scratch.stop = True
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def scratch_of(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from egopack.files import atomic_path, write_json
+from egopack.files import PARTIAL, atomic_folder, atomic_path, write_json
+from tests.full_disk import full_disk
 
 SOURCE = Path(__file__).parents[1] / "src"
 
@@ -54,6 +56,41 @@ def test_writers_do_not_meet(tmp_path: Path) -> None:
         one.write_text("one")
         two.write_text("two")
     assert path.read_text() == "one"  # the outer block ends last
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "deep" / "f") as temporary:
+        (temporary / "a.txt").write_text("a")
+        assert not (tmp_path / "deep" / "f").exists()
+    assert (tmp_path / "deep" / "f" / "a.txt").read_text() == "a"
+    assert stat.S_IMODE((tmp_path / "deep" / "f").stat().st_mode) == 0o755
+    with pytest.raises(FileNotFoundError), atomic_folder(tmp_path / "deep" / "g") as temporary:
+        (temporary / "lacking" / "b.txt").touch()
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["f"]
+
+
+def test_what_killed_writers_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    program = (
+        "import os, signal; from egopack.files import atomic_folder, atomic_path\n"
+        "with atomic_path('a.txt') as one, atomic_folder('f') as two, atomic_path('b.txt') as three:\n"
+        "    (two / 'x').touch(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(SOURCE)})
+    assert done.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob(f"{PARTIAL}*"))) == 3
+    with atomic_path(tmp_path / "a.txt"), atomic_path(tmp_path / "a.txt"):  # a writer that runs keeps what it has
+        assert len(list(tmp_path.glob(f"{PARTIAL}*.a.txt"))) == 2
+    with atomic_folder(tmp_path / "f"):
+        pass
+    (left,) = tmp_path.glob(f"{PARTIAL}*")
+    assert left.name.endswith(".b.txt")
+
+
+def test_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="File too large") as caught, full_disk(3):
+        write_json(tmp_path / "a.json", "long")
+    assert caught.value.filename == str(tmp_path / "a.json")
+    assert not list(tmp_path.iterdir())
 
 
 def test_json_bytes_depend_on_the_value_alone(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
-"""Atomic writes: a reader sees the whole file or none."""
+"""Atomic writes: a reader sees the whole file, or folder, or none."""
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,28 +14,71 @@ from typing import Any
 
 from egopack.errors import UserError
 
+PARTIAL = ".partial-"  # begins the name of what is being written, which git and DVC are told to ignore
+
 
 @contextmanager
 def atomic_path(path: Path | str) -> Iterator[Path]:
     """Yield a temporary sibling of `path` to write to; it takes the name `path` when the block ends without an
-    error.
+    error. What killed writers of `path` left is removed.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    with _named(path):
+        handle, name = tempfile.mkstemp(**_sibling(path))
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            temporary.chmod(0o644)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path | str) -> Iterator[Path]:
+    """The same for a folder; `path` must be an empty one or none."""
+    path = Path(path)
+    with _named(path):
+        temporary = Path(tempfile.mkdtemp(**_sibling(path)))
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Let an error of the disk name `path`: a write that fails does not say where, and a temporary name says little."""
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        yield
     except OSError as error:
-        error.filename = error.filename or str(path)  # a write that fails does not say where
+        if not error.filename or PARTIAL in str(error.filename):
+            error.filename = str(path)
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+def _sibling(path: Path) -> dict[str, Any]:
+    """How to name a temporary sibling that tells which process writes it; those of processes that ended are removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f"{PARTIAL}*.{glob.escape(path.name)}"):
+        if not _runs(int(left.name.removeprefix(PARTIAL).split("-")[0])):
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+    return {"dir": path.parent, "prefix": f"{PARTIAL}{os.getpid()}-", "suffix": f".{path.name}"}
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return True
 
 
 def read_json(path: Path | str) -> Any:

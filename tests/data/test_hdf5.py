@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -10,17 +7,7 @@ import numpy as np
 import pytest
 
 from egopack.data.hdf5 import new_hdf5
-
-
-@contextmanager
-def disk_of(size: int) -> Iterator[None]:
-    """No file can grow beyond `size` bytes."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+from tests.full_disk import full_disk
 
 
 def write(path: Path) -> None:
@@ -47,11 +34,11 @@ def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     size = (tmp_path / "whole.h5").stat().st_size
     folder = tmp_path / "out"
     for room in (0, 1, 100, 3000, 9000, size // 2, size - 300, size - 1):
-        with pytest.raises(OSError, match="File too large") as caught, disk_of(room):
+        with pytest.raises(OSError, match="File too large") as caught, full_disk(room):
             write(folder / "u.h5")
         assert caught.value.filename == str(folder / "u.h5")
         assert not list(folder.iterdir())
-    with disk_of(size):
+    with full_disk(size):
         write(folder / "u.h5")
     assert (folder / "u.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
@@ -60,7 +47,7 @@ def test_a_full_disk_keeps_the_file_of_before(tmp_path: Path) -> None:
     path = tmp_path / "u.h5"
     write(path)
     before = path.read_bytes()
-    with pytest.raises(OSError, match="File too large"), disk_of(5000):
+    with pytest.raises(OSError, match="File too large"), full_disk(5000):
         write(path)
     assert path.read_bytes() == before
 

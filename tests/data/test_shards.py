@@ -132,7 +132,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path, raw: Raw, m
     with pytest.raises(UserError, match="the shards are not whole"):
         FeatureShards(out)
 
-    (out / ".shard-00003.h5.abc.h5").write_bytes(b"what a killed run leaves")
+    (out / ".partial-1-abc.shard-00003.h5").write_bytes(b"what a killed run leaves")
     written = counted_writes(monkeypatch)
     write()
     assert sorted(written) == sorted(set(whole) - left - {"videos.csv"})

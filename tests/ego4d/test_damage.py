@@ -7,9 +7,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import resource
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import pytest
 import torch
 from click.testing import Result
 
+from tests.full_disk import full_disk
 from tests.workplace import SETTINGS, Workplace
 
 SET = SETTINGS.feature_set
@@ -408,17 +407,6 @@ def test_a_feature_set_that_cannot_be_used_ends_the_run_in_one_line(name: str, w
 
 
 # --- disks that fill, outputs that are cut
-
-
-@contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """Let no file grow beyond `size` bytes; around a stage alone, since the limit is also on pytest's own output."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.mark.parametrize("room", [10, 9000, 40_000])

@@ -14,11 +14,20 @@ from typing import Any
 import pytest
 import yaml
 
+from egopack.files import PARTIAL
+from tests.forked import Forks
 from tests.pipeline.reduce import reduced
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = ("ar", "mq")
 IDENTITY = ["-c", "user.name=test", "-c", "user.email=test@example.org"]
+
+
+def edit_params(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    file = folder / "params.yaml"
+    params = yaml.safe_load(file.read_text())
+    change(params)
+    file.write_text(yaml.safe_dump(params, sort_keys=False))
 
 
 class Clone:
@@ -52,17 +61,51 @@ class Clone:
         self.git("commit", "--quiet", "--allow-empty", "--message", "state")
 
     def edit(self, change: Callable[[dict[str, Any]], Any]) -> None:
-        """Change params.yaml."""
-        file = self.path / "params.yaml"
-        params = yaml.safe_load(file.read_text())
-        change(params)
-        file.write_text(yaml.safe_dump(params, sort_keys=False))
+        edit_params(self.path, change)
 
     def restore(self) -> None:
         """Back to the last commit, outputs too."""
         self.git("reset", "--quiet", "--hard")
         self.git("clean", "--quiet", "--force", "-d")
         self.run("dvc", "checkout", "--quiet", "--force")
+
+
+class Floor:
+    """A folder with the outputs of all stages, in which single stages run again and again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.stages = yaml.safe_load((path / "dvc.yaml").read_text())["stages"]
+        self.whole = self.content()
+
+    def content(self) -> dict[str, bytes]:
+        """Every file by its name, but for states of trainings; what was not finished too."""
+        names = [path for top in ("data", "metrics") for path in (self.path / top).rglob("*")]
+        kept = [path for path in names if path.is_file() or PARTIAL in path.name]
+        content = {
+            path.relative_to(self.path).as_posix(): path.read_bytes() if path.is_file() else b"" for path in kept
+        }
+        return {name: value for name, value in content.items() if not name.startswith("data/scratch/")}
+
+    def edit(self, change: Callable[[dict[str, Any]], Any]) -> None:
+        edit_params(self.path, change)
+
+    def outputs(self, stage: str) -> dict[str, bool]:
+        """Paths that a stage ("index ar") writes, each with whether it persists."""
+        name, *key = stage.split()
+        block = self.stages[name]
+        outs = [out if isinstance(out, dict) else {out: {}} for out in block.get("do", block)["outs"]]
+        pairs = [pair for out in outs for pair in out.items()]
+        return {path.replace("${key}", "".join(key)): options.get("persist", False) for path, options in pairs}
+
+    def clear(self, stage: str, *, persistent: bool = False) -> None:
+        """Take a stage's outputs away, as DVC does before it runs; those that persist only if asked to."""
+        for name, persists in self.outputs(stage).items():
+            path = self.path / name
+            if path.is_dir() and (persistent or not persists):
+                shutil.rmtree(path)
+            elif not path.is_dir():
+                path.unlink(missing_ok=True)
 
 
 def smaller(params: dict[str, Any]) -> None:
@@ -116,3 +159,25 @@ def clone(reproduced: Clone) -> Iterator[Clone]:
     """The reproduced clone, put back afterwards."""
     yield reproduced
     reproduced.restore()
+
+
+@pytest.fixture(scope="session")
+def forks() -> Forks:
+    """Runs stages without DVC, in processes that can be killed."""
+    return Forks()
+
+
+@pytest.fixture(scope="package")
+def floor(reproduced: Clone, forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Floor:
+    """What the reduced pipeline wrote, without DVC; in two shards, and with more steps of one training."""
+    path = tmp_path_factory.mktemp("floor") / "copy"
+    shutil.copytree(reproduced.path, path, ignore=shutil.ignore_patterns(".git", ".dvc", "scratch"))
+    floor = Floor(path)
+    floor.edit(lambda params: params["data"].update(shard_mb=1))
+    floor.edit(lambda params: params["tasks"]["ar"]["train"].update(epochs=12))
+    floor.edit(lambda params: params["runtime"].update(save_every=1))
+    for stage, *arguments in (["shard"], ["train_single", "ar"], ["evaluate_single", "ar"], ["compare"]):
+        done = forks.run(path, stage, *arguments)
+        assert done.status == 0, done.output
+    floor.whole = floor.content()
+    return floor

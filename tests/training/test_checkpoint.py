@@ -11,6 +11,7 @@ from egopack.errors import UserError
 from egopack.training.checkpoint import SPEC, WEIGHTS, load_checkpoint, save_checkpoint
 from egopack.training.network import Network
 from tests import small
+from tests.full_disk import full_disk
 from tests.training.test_network import novel_of
 
 CONVOLUTIONS = ("tdgc", "gat", "gcn", "sage", "sage_position", "signed")
@@ -138,3 +139,13 @@ def test_a_specification_that_fits_no_network(key: str, value: object, message: 
     (tmp_path / SPEC).write_text(json.dumps(spec | {key: value}))
     with pytest.raises(UserError, match=message):
         load_checkpoint(tmp_path)
+
+
+def test_a_full_disk_leaves_no_checkpoint_of_two_halves(tmp_path: Path) -> None:
+    network = saved(tmp_path)
+    with pytest.raises(OSError, match="File too large") as caught, full_disk(100):
+        save_checkpoint(tmp_path, network)
+    assert caught.value.filename == str(tmp_path / WEIGHTS)
+    with pytest.raises(UserError, match="not a whole checkpoint"):
+        load_checkpoint(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [WEIGHTS]

@@ -25,7 +25,7 @@ from egopack.data.survey import UNREADABLE, Video, ahead, check_widths, count_fi
 from egopack.ego4d.features import DamagedFile, read_video
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
-from egopack.files import atomic_path
+from egopack.files import PARTIAL, atomic_path
 from egopack.params import FeatureSet
 
 __all__ = ["FeatureShards", "write_shards"]
@@ -118,7 +118,7 @@ def _clear(out: Path, shards: int) -> None:
     """Take away what a reader must not find: the list of an earlier run first, then its spare shards and torn files."""
     (out / VIDEOS).unlink(missing_ok=True)
     kept = {shard_name(k) for k in range(shards)}
-    for pattern in ("shard-*.h5", ".shard-*.h5", f".{VIDEOS}.*"):
+    for pattern in ("shard-*.h5", f"{PARTIAL}*"):
         for path in out.glob(pattern):
             if path.name not in kept:
                 path.unlink()

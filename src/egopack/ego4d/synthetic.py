@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-import tempfile
 from collections.abc import Callable
 from math import floor
 from pathlib import Path
@@ -32,6 +30,7 @@ from egopack.ego4d.synthetic_annotations import (
 )
 from egopack.ego4d.world import FPS, SCENARIOS, STRIDE, SyntheticSettings, World, build_world, render, simulate
 from egopack.errors import UserError
+from egopack.files import atomic_folder
 
 __all__ = ["SyntheticSettings", "write_corpus"]
 
@@ -194,12 +193,5 @@ def write_corpus(
     root = Path(root)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UserError(f"{root}: not empty; name a new folder for the built-in corpus, or remove this one")
-    root.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=root.parent, prefix=f".{root.name}."))
-    try:
-        summary = _write(temporary, settings, progress)
-        temporary.chmod(0o755)
-        temporary.replace(root)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return summary
+    with atomic_folder(root) as temporary:
+        return _write(temporary, settings, progress)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from egopack.errors import UserError
 from egopack.files import atomic_path, write_json
@@ -17,10 +17,15 @@ from egopack.training.starts import SPEC, WEIGHTS
 
 
 def save_checkpoint(folder: Path | str, network: Network) -> None:
-    """Write the network's weights and specification into `folder`; the same network gives the same bytes."""
+    """Write the network's weights and specification into `folder`; the same network gives the same bytes.
+
+    The specification is written last and an earlier one removed first: where it lies, the weights are those it is of.
+    """
     folder = Path(folder)
+    (folder / SPEC).unlink(missing_ok=True)
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     with atomic_path(folder / WEIGHTS) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
+        temporary.write_bytes(save(weights))  # save_file tells of a full disk by an error that is no OSError
     write_json(folder / SPEC, network.spec.model_dump(mode="json"))
 
 

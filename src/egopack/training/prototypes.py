@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from egopack.data.loader import Loader
@@ -74,7 +74,7 @@ def save_prototypes(path: Path | str, prototypes: Prototypes) -> None:
         "noun": prototypes.noun,
     }
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary)
+        temporary.write_bytes(save(tensors))  # save_file tells of a full disk by an error that is no OSError
 
 
 def load_prototypes(path: Path | str) -> Prototypes:

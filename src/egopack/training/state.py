@@ -29,16 +29,17 @@ VANISHED = os.strerror(errno.ENOENT)
 class Scratch:
     """The state of one run: a folder whose name is a digest of all that determines the run, with one file in it.
 
-    `every` is after how many steps a state is saved; one that takes long to write is saved more rarely.
+    `every` is after how many steps a state is saved; one that takes long to write is saved more rarely. `stop` asks for
+    one after the step under way, the last.
     """
 
     def __init__(self, folder: Path, every: int) -> None:
-        self.folder, self.every = folder, every
+        self.folder, self.every, self.stop = folder, every, False
         self._not_before = 0.0
 
     def due(self, step: int) -> bool:
         """Whether a state should be saved after this many steps."""
-        return step % self.every == 0 and time.monotonic() >= self._not_before
+        return self.stop or (step % self.every == 0 and time.monotonic() >= self._not_before)
 
     def save(self, tensors: Mapping[str, Tensor], record: Mapping[str, Any]) -> None:
         """Replace the state, tensors and JSON-ready record together in one file, atomically.

@@ -1,0 +1,55 @@
+"""The same inputs give the same bytes; another number of threads or another processor gives the same metrics."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+from torch.backends.cpu import get_cpu_capability
+
+from tests.forked import Forks
+from tests.pipeline.conftest import Floor
+
+TRAININGS = ["train_single ar", "train_single mq", "train_multi all", "train_egopack mq"]
+
+
+def hashes(floor: Floor, forks: Forks, stage: str, *, plain: bool = False) -> dict[str, str]:
+    """Run a stage from nothing; SHA-256 of the files that it writes."""
+    floor.clear(stage, persistent=True)
+    done = forks.run(floor.path, *stage.split(), plain=plain)
+    assert done.status == 0, done.output
+    assert "goes on after step" not in done.output
+    written = {name: value for name, value in floor.content().items() if name.startswith(tuple(floor.outputs(stage)))}
+    return {name: hashlib.sha256(value).hexdigest() for name, value in written.items()}
+
+
+@pytest.mark.parametrize("stage", TRAININGS)
+def test_trained_twice(stage: str, floor: Floor, forks: Forks) -> None:
+    once = hashes(floor, forks, stage)
+    assert len(once) == 3  # weights, specification, curves
+    assert hashes(floor, forks, stage) == once
+    floor.edit(lambda params: params.update(seed=1))
+    other = hashes(floor, forks, stage)
+    floor.edit(lambda params: params.update(seed=0))
+    assert sum(other[name] != once[name] for name in once) == 2
+    assert hashes(floor, forks, stage) == once
+
+
+@pytest.mark.parametrize("task", ["ar", "mq"])
+def test_threads_and_processors_change_no_metric(task: str, floor: Floor, forks: Forks) -> None:
+    weights, metrics = f"data/models/single/{task}/model.safetensors", floor.path / f"metrics/single/{task}.json"
+
+    def ways(threads: int, plain: bool = False) -> tuple[str, dict[str, float]]:
+        floor.edit(lambda params: params["runtime"].update(threads=threads))
+        trained = hashes(floor, forks, f"train_single {task}", plain=plain)
+        hashes(floor, forks, f"evaluate_single {task}", plain=plain)
+        return trained[weights], json.loads(metrics.read_text())
+
+    two, plain, one = ways(2), ways(1, plain=True), ways(1)
+    floor.edit(lambda params: params["runtime"].update(threads=0))
+    assert floor.content() == floor.whole
+    assert plain[0] != one[0] or get_cpu_capability() == "DEFAULT"  # it did compute otherwise
+    assert len(one[1]) >= 1
+    for other in (two, plain):
+        assert other[1] == pytest.approx(one[1], abs=1e-3)

@@ -141,4 +141,7 @@ def test_another_root(workplace: Workplace, tmp_path: Path) -> None:
     assert workplace.run("check", "--root", str(elsewhere)).exit_code == 0
     done = workplace.run("check", "--root", "nowhere")
     assert done.exit_code == 1
-    assert done.output == "Error: --root: 'nowhere' is not a folder; mount Ego4D there, or name another folder\n"
+    assert done.output.startswith(
+        "Error: --root: 'nowhere' is not a folder; mount Ego4D there, or name another folder;"
+    )
+    assert done.output.count("\n") == 1

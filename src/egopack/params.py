@@ -37,7 +37,7 @@ class DataParams(Strict):
 
     root: str
     version: Literal["v1", "v2"] = "v1"
-    features: dict[str, FeatureSet] = Field(min_length=1)
+    features: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], FeatureSet] = Field(min_length=1)
     storage: Literal["float16", "float32"] = "float32"
     shard_mb: Count = 512
 

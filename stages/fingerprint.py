@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages.common import MANIFEST, Stage, load, raw_root
+from stages.common import MANIFEST, PARAMS, Stage, load, raw_root
 
 
 @click.command(cls=Stage)
@@ -14,10 +14,16 @@ def main() -> None:
     The raw root is $EGO4D_ROOT, else `data.root` in params.yaml. Fails with a list when a file is missing.
     """
     params = load()
+    from egopack.ego4d.layout import SOURCES
     from egopack.ego4d.manifest import fingerprint
+    from egopack.errors import UserError
     from egopack.files import write_json
 
-    sources = sorted({block["annotations"] for block in params.tasks.values() if "annotations" in block})
+    named = {task: block["annotations"] for task, block in params.tasks.items() if "annotations" in block}
+    for task, source in named.items():
+        if source not in list(SOURCES):
+            raise UserError(f"{PARAMS}: tasks.{task}.annotations: {source!r} is not one of {', '.join(SOURCES)}")
+    sources = sorted(set(named.values()))
     manifests = fingerprint(raw_root(params), params.data.version, list(params.data.features), sources)
     for name, manifest in manifests.items():
         write_json(MANIFEST / f"{name}.json", manifest)

@@ -27,7 +27,8 @@ from egopack.data.survey import (
 )
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
-from egopack.ego4d.layout import SPLITS, feature_files, feature_uids
+from egopack.ego4d.layout import SOURCES, SPLITS, feature_files, feature_uids
+from egopack.ego4d.manifest import check_whole
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.files import read_json
@@ -57,6 +58,12 @@ def check_data(
     """
     problems: list[str] = []
     videos: list[Video] = []
+    try:
+        check_whole(
+            root, version, features, sorted({block.params.annotations for block in blocks.values()} & {*SOURCES})
+        )
+    except UserError as error:
+        problems.append(str(error))
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
             videos = survey(pool, root, features, feature_uids(root, features))

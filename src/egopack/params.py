@@ -37,9 +37,17 @@ class DataParams(Strict):
 
     root: str
     version: Literal["v1", "v2"] = "v1"
-    features: dict[Annotated[str, Field(pattern=r"^\w[\w.-]*$")], FeatureSet] = Field(min_length=1)
+    features: dict[str, FeatureSet] = Field(min_length=1)
     storage: Literal["float16", "float32"] = "float32"
     shard_mb: Count = 512
+
+    @field_validator("features")
+    @classmethod
+    def _folder_names(cls, value: dict[str, FeatureSet]) -> dict[str, FeatureSet]:
+        for name in value:
+            if not re.fullmatch(r"\w[\w.-]*", name):
+                raise ValueError(f"{name!r} is not the name of a folder of features: letters, digits and _.- only")
+        return value
 
 
 class SyntheticParams(Strict):

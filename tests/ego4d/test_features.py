@@ -147,6 +147,24 @@ def test_sets_of_one_stride_go_row_by_row(window: int, other_window: int) -> Non
         assert rows.tolist() == list(range(8))
 
 
+def official_starts(frames: int, stride: int, window: int) -> list[int]:
+    """First frames of the windows of the official extraction: the last is moved back to end with the video."""
+    starts = list(range(0, frames - window + 1, stride))
+    return starts if starts[-1] + window == frames else [*starts, frames - window]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(64, 400), st.sampled_from([(16, 16), (16, 32), (5, 1)]), st.sampled_from([(16, 32), (5, 1), (8, 8)]))
+def test_the_odd_last_row_is_off_by_less_than_a_stride(frames: int, one: tuple[int, int], two: tuple[int, int]) -> None:
+    pair = [FeatureSet(stride=stride, window=window, size=1) for stride, window in (one, two)]
+    starts = [official_starts(frames, each.stride, each.window) for each in pair]
+    assert official_starts(39, 16, 32) == [0, 7]  # the example of the official documentation
+    for own, theirs in zip(*aligned_rows(pair, [len(each) for each in starts]), strict=True):
+        centres = [starts[k][row] + pair[k].window / 2 for k, row in enumerate((own, theirs))]
+        on_grid = [pair[k].stride * row + pair[k].window / 2 for k, row in enumerate((own, theirs))]
+        assert all(0 <= ideal - true < each.stride for ideal, true, each in zip(on_grid, centres, pair, strict=True))
+
+
 def read_video(files: list[Path], sets: list[FeatureSet], storage: str) -> tuple[np.ndarray, int]:
     opened = VideoFeatures(files, sets)
     return opened.read(0, len(opened), storage)

@@ -82,6 +82,9 @@ def aligned_rows(sets: Sequence[FeatureSet], lengths: Sequence[int]) -> list[np.
     The grid is the first set's: its row i is centred at (stride * i + window / 2) / fps seconds. Of another set comes
     the row centred nearest; of two as near, the one that starts nearest (so that sets of one stride go row by row).
     n counts the rows for which every set has that row. `lengths` are the rows that each set has of the video.
+
+    Where a video's frames are no multiple of the stride, the official extraction moves the last window back so that it
+    ends with the video. That odd last row counts as the row of its number: less than a stride from where it is.
     """
     columns = [_nearest(sets[0], other, lengths[0]) for other in sets]
     count = min(int(np.searchsorted(rows, length)) for rows, length in zip(columns, lengths, strict=True))

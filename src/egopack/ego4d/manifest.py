@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from egopack.ego4d import layout
 from egopack.errors import UserError
 
 EDGE_BYTES = 4096
-NAMED = 6  # missing files that a message names
 THREADS = 16  # the work is waiting for the disk
 DOWNLOADS = "~/ego4d_data"  # where the official client's own examples download to
 CLIENT_NAMES = {"omnivore": "omnivore_video_swinl", "slowfast": "slowfast8x8_r101_k400"}  # of sets by their short names
@@ -33,7 +32,7 @@ def fingerprint(root: Path | str, version: str, feature_sets: Iterable[str], sou
     Raises UserError that lists what is missing under `root` and the command that fetches it.
     """
     root, feature_sets, sources = Path(root), list(feature_sets), list(sources)
-    _check_whole(root, version, feature_sets, sources)
+    check_whole(root, version, feature_sets, sources)
     manifests: dict[str, Any] = {}
     for source in sources:
         files = [*layout.source_files(root, version, source), *layout.optional_files(root, source)]
@@ -83,8 +82,8 @@ def _stamps(folder: Path) -> dict[str, str]:
         ) from None
 
 
-def _check_whole(root: Path, version: str, feature_sets: Sequence[str], sources: Sequence[str]) -> None:
-    """UserError unless every source's files are there and every feature set has at least one file."""
+def check_whole(root: Path, version: str, feature_sets: Iterable[str], sources: Iterable[str]) -> None:
+    """UserError that lists what is missing, unless every source's files are there and every feature set has a file."""
     missing = [
         str(path.relative_to(root))
         for source in sources
@@ -97,8 +96,7 @@ def _check_whole(root: Path, version: str, feature_sets: Sequence[str], sources:
             missing.append(f"features/{name}/<video_uid>.pt")
     if not missing:
         return
-    what = ", ".join(missing[:NAMED]) + (f" and {len(missing) - NAMED} more" if len(missing) > NAMED else "")
-    raise UserError(f"{root}: missing {what}; {how_to_fetch(root, version, feature_sets)}")
+    raise UserError(f"{root}: missing {', '.join(missing)}; {how_to_fetch(root, version, feature_sets)}")
 
 
 def command(version: str, feature_sets: Iterable[str]) -> str:

@@ -69,6 +69,7 @@ def raw_root(params: Params, given: Path | None = None) -> Path:
     Raises:
         UserError: there is no such folder.
     """
+    from egopack.ego4d.manifest import how_to_fetch
     from egopack.errors import UserError
 
     named = os.environ.get(ROOT_VARIABLE)
@@ -77,7 +78,10 @@ def raw_root(params: Params, given: Path | None = None) -> Path:
     for candidate in (root, original(root)):
         if candidate.is_dir():
             return candidate
-    raise UserError(f"{source}: {str(root)!r} is not a folder; mount Ego4D there, or name another folder")
+    raise UserError(
+        f"{source}: {str(root)!r} is not a folder; mount Ego4D there, or name another folder; to have the files, "
+        + how_to_fetch(root, params.data.version, params.data.features)
+    )
 
 
 def start_folder(named: str) -> Path:

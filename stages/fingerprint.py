@@ -15,13 +15,19 @@ def main() -> None:
     $EGO4D_ROOT, else `data.root` in params.yaml. Fails with a list when a file is missing.
     """
     params = load()
+    from egopack.ego4d.layout import SOURCES
     from egopack.ego4d.manifest import fingerprint
+    from egopack.errors import UserError
     from egopack.files import write_json
     from egopack.training.starts import content, starts
 
-    named = starts(params, PARAMS)
-    folders = {training: None if folder is None else start_folder(folder) for training, folder in named.items()}
-    sources = sorted({block["annotations"] for block in params.tasks.values() if "annotations" in block})
+    begins = starts(params, PARAMS)
+    folders = {training: None if folder is None else start_folder(folder) for training, folder in begins.items()}
+    named = {task: block["annotations"] for task, block in params.tasks.items() if "annotations" in block}
+    for task, source in named.items():
+        if source not in list(SOURCES):
+            raise UserError(f"{PARAMS}: tasks.{task}.annotations: {source!r} is not one of {', '.join(SOURCES)}")
+    sources = sorted(set(named.values()))
     manifests = fingerprint(raw_root(params), params.data.version, list(params.data.features), sources)
     for name, manifest in manifests.items():
         write_json(MANIFEST / f"{name}.json", manifest)

@@ -186,6 +186,12 @@ WRONG: list[tuple[str, Any]] = [
 ]
 
 
+@pytest.mark.parametrize("name", ["../elsewhere", "a/b", "", ".hidden"])
+def test_a_feature_set_is_a_folder(name: str, tmp_path: Path) -> None:
+    message = refusal(changed("data.features", {name: {"size": 4}}), tmp_path)
+    assert message.startswith(f"data.features: {name!r} is not the name of a folder")
+
+
 @pytest.mark.parametrize(("key", "value"), WRONG, ids=lambda value: str(value))
 def test_a_value_out_of_range(key: str, value: Any, tmp_path: Path) -> None:
     message = refusal(changed(key, value), tmp_path)

@@ -26,8 +26,9 @@ from egopack.data.survey import (
     survey,
 )
 from egopack.ego4d.annotations import Annotations
-from egopack.ego4d.features import DamagedFile, read_video
-from egopack.ego4d.layout import SPLITS, feature_files, feature_uids
+from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
+from egopack.ego4d.layout import SOURCES, SPLITS, feature_files, feature_uids
+from egopack.ego4d.manifest import check_whole
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.files import read_json
@@ -57,6 +58,12 @@ def check_data(
     """
     problems: list[str] = []
     videos: list[Video] = []
+    try:
+        check_whole(
+            root, version, features, sorted({block.params.annotations for block in blocks.values()} & {*SOURCES})
+        )
+    except UserError as error:
+        problems.append(str(error))
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
             videos = survey(pool, root, features, feature_uids(root, features))
@@ -135,11 +142,15 @@ def _storable(
 def _read_rows(video: Video, features: Features, storage: str) -> tuple[str, str]:
     """What is wrong with the rows of a video: a reason and an item, or two empty texts."""
     try:
-        _, bad = read_video(video.files, list(features.values()), storage)
+        opened = VideoFeatures(video.files, list(features.values()))
+        bad = sum(zeroed for _, _, zeroed in opened.blocks(0, len(opened), storage))
     except DamagedFile as error:
         return str(error), video.uid
     except OSError:
         return UNREADABLE, video.uid
+    reason = too_many_zeroed(len(opened), bad)
+    if reason:
+        return reason, video.uid
     return (ZEROED, f"{video.uid}: {bad} rows") if bad else ("", "")
 
 

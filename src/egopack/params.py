@@ -48,6 +48,14 @@ class DataParams(Strict):
     storage: Literal["float16", "float32"] = "float32"
     shard_mb: Count = 512
 
+    @field_validator("features")
+    @classmethod
+    def _folder_names(cls, value: dict[str, FeatureSet]) -> dict[str, FeatureSet]:
+        for name in value:
+            if not re.fullmatch(r"\w[\w.-]*", name):
+                raise ValueError(f"{name!r} is not the name of a folder of features: letters, digits and _.- only")
+        return value
+
 
 class SyntheticParams(Strict):
     """Size and difficulty of the built-in corpus; what each means is told in ego4d/world.py."""

@@ -22,6 +22,8 @@ MODULES = {
     ),
     "detection": ("nms", "nms_200k", "nms_400k", "nms_clips", "detection_map"),
     "evaluation": ("edit_distance", "prototypes", "segment_pool"),
+    "sharding": ("sharding_egovlp", "sharding_omnivore"),
+    "epoch": ("epoch_rows",),
     "loading": ("loader_ar", "loader_oscc", "loader_lta", "loader_pnr", "loader_mq"),
     "waiting": ("help", "imports"),
 }

@@ -19,6 +19,7 @@ class Work:
 
     `units` (ours, other): times are divided by them before they are compared (nodes, clips, operations ...).
     `check` raises AssertionError where the results are wrong; it may use what the last runs left behind.
+    `prepare` is called before each run of either, and not timed.
     `slow_other`: the oracle takes so long that it runs once.
     """
 
@@ -29,6 +30,7 @@ class Work:
     units: tuple[float, float] = (1.0, 1.0)
     check: Run = lambda: None
     slow_other: bool = False
+    prepare: Run = lambda: None
     extra: Callable[[], Mapping[str, Any]] = field(default=dict)
 
 
@@ -64,21 +66,26 @@ def measure(case: str, make: Callable[[], Work], *, seconds: float, most: int) -
     """
     before = megabytes()
     work = make()
+
+    def timed(run: Run) -> float:
+        work.prepare()
+        return clock(run)
+
     gc.freeze()  # what is there stays: no need to look through it again
-    first = clock(work.ours)
+    first = timed(work.ours)
     if most > 1:
-        first = min(first, clock(work.ours))
+        first = min(first, timed(work.ours))
     peak = megabytes()
-    other = [clock(work.other)]
+    other = [timed(work.other)]
     work.check()
     if most > 1 and not work.slow_other:
-        other = [clock(work.other)]  # without what its first call prepares
+        other = [timed(work.other)]  # without what its first call prepares
     rounds = max(1, min(most, int(seconds / (first + (0 if work.slow_other else other[0]) + 1e-9))))
     ours = []
     for _ in range(rounds):
-        ours.append(clock(work.ours))
+        ours.append(timed(work.ours))
         if not work.slow_other:
-            other.append(clock(work.other))
+            other.append(timed(work.other))
     other = other if work.slow_other else other[1:]
     gc.unfreeze()
     per_unit = statistics.median(ours) / work.units[0], statistics.median(other) / work.units[1]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
-from egopack.data.hdf5 import new_hdf5
+from egopack.data.hdf5 import new_hdf5, new_table
 from tests.full_disk import full_disk
 
 
@@ -19,7 +21,22 @@ def write(path: Path) -> None:
         file.attrs["plan"] = "p"
 
 
-def test_the_same_bytes_with_datasets_on_pages(tmp_path: Path) -> None:
+def write_table(path: Path) -> None:
+    """The same, its rows by threads."""
+    with new_table(path, "rows", (1000, 8), "f4") as (file, table):
+        with ThreadPoolExecutor(4) as pool:
+            blocks = [
+                pool.submit(table.write, at, np.full((125, 8), at // 250 * 250, np.float32))
+                for at in range(0, 1000, 125)
+            ]
+        for block in blocks:
+            block.result()
+        file.create_dataset("index", data=np.arange(20), track_times=False)
+        file.attrs["plan"] = "p"
+
+
+@pytest.mark.parametrize("write", [write, write_table])
+def test_the_same_bytes_with_datasets_on_pages(write: Callable[[Path], None], tmp_path: Path) -> None:
     write(tmp_path / "a.h5")
     write(tmp_path / "b.h5")
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
@@ -29,7 +46,8 @@ def test_the_same_bytes_with_datasets_on_pages(tmp_path: Path) -> None:
         assert (file["index"][...].tolist(), file.attrs["plan"]) == (list(range(20)), "p")
 
 
-def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("write", [write, write_table])
+def test_a_full_disk_is_an_error_and_leaves_nothing(write: Callable[[Path], None], tmp_path: Path) -> None:
     write(tmp_path / "whole.h5")
     size = (tmp_path / "whole.h5").stat().st_size
     folder = tmp_path / "out"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -311,6 +312,26 @@ def test_only_the_pages_of_the_rows_asked_for_are_read(tmp_path: Path) -> None:
     assert 0 < touched < 1000
     reader.read("u")
     assert _mapped_kilobytes(tmp_path / "out") - before >= 8000
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="needs Linux's account of what is read")
+def test_nothing_but_the_rows_asked_for_is_fetched_from_the_disk(tmp_path: Path) -> None:
+    videos = corpus(tmp_path, {"u": 16000}, width=512)
+    write_shards(tmp_path, {"f": FeatureSet(size=512)}, ["u"], tmp_path / "out", skips=Skips())
+    with (tmp_path / "out" / "shard-00000.h5").open() as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    reader = FeatureShards(tmp_path / "out")
+    before = _fetched_bytes()
+    for rows in (np.arange(5000, 5590), np.array([17, 15900])):
+        np.testing.assert_array_equal(reader.rows("u", rows), videos["u"][rows])
+    np.testing.assert_array_equal(reader.read("u", 9000, 300), videos["u"][9000:9300])
+    assert _fetched_bytes() - before < 1.3 * 892 * 512 * 4
+
+
+def _fetched_bytes() -> int:
+    """What the system has read from disks for this process."""
+    values = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(values["read_bytes"])
 
 
 def _mapped_kilobytes(folder: Path) -> int:

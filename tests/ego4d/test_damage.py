@@ -435,7 +435,7 @@ def test_a_disk_that_fills_while_another_stage_writes(stage: str, arguments: lis
 def test_an_interrupted_shard_is_not_taken_for_whole(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     from egopack.data import shards
 
-    read, seen = shards.read_video, []
+    read, seen = shards.VideoFeatures, []
 
     def interrupt(*arguments: Any) -> Any:
         seen.append(arguments)
@@ -443,7 +443,7 @@ def test_an_interrupted_shard_is_not_taken_for_whole(workplace: Workplace, monke
             raise KeyboardInterrupt
         return read(*arguments)
 
-    monkeypatch.setattr(shards, "read_video", interrupt)
+    monkeypatch.setattr(shards, "VideoFeatures", interrupt)
     done = workplace.run("shard")
     assert done.exit_code == 1
     assert not leftovers(Path("data"))

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from egopack.ego4d.features import DamagedFile, aligned_rows, read_features, read_video
+import egopack.ego4d.features as features_module
+from egopack.ego4d.features import DamagedFile, VideoFeatures, aligned_rows, read_features, too_many_zeroed
 from egopack.params import FeatureSet
 
 
@@ -146,6 +147,29 @@ def test_sets_of_one_stride_go_row_by_row(window: int, other_window: int) -> Non
         assert rows.tolist() == list(range(8))
 
 
+def official_starts(frames: int, stride: int, window: int) -> list[int]:
+    """First frames of the windows of the official extraction: the last is moved back to end with the video."""
+    starts = list(range(0, frames - window + 1, stride))
+    return starts if starts[-1] + window == frames else [*starts, frames - window]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(64, 400), st.sampled_from([(16, 16), (16, 32), (5, 1)]), st.sampled_from([(16, 32), (5, 1), (8, 8)]))
+def test_the_odd_last_row_is_off_by_less_than_a_stride(frames: int, one: tuple[int, int], two: tuple[int, int]) -> None:
+    pair = [FeatureSet(stride=stride, window=window, size=1) for stride, window in (one, two)]
+    starts = [official_starts(frames, each.stride, each.window) for each in pair]
+    assert official_starts(39, 16, 32) == [0, 7]  # the example of the official documentation
+    for own, theirs in zip(*aligned_rows(pair, [len(each) for each in starts]), strict=True):
+        centres = [starts[k][row] + pair[k].window / 2 for k, row in enumerate((own, theirs))]
+        on_grid = [pair[k].stride * row + pair[k].window / 2 for k, row in enumerate((own, theirs))]
+        assert all(0 <= ideal - true < each.stride for ideal, true, each in zip(on_grid, centres, pair, strict=True))
+
+
+def read_video(files: list[Path], sets: list[FeatureSet], storage: str) -> tuple[np.ndarray, int]:
+    opened = VideoFeatures(files, sets)
+    return opened.read(0, len(opened), storage)
+
+
 def save(folder: Path, name: str, values: np.ndarray) -> Path:
     torch.save(torch.from_numpy(values), folder / name)
     return folder / name
@@ -156,6 +180,8 @@ def test_sets_are_laid_side_by_side(tmp_path: Path) -> None:
     files = [save(tmp_path, "a.pt", a), save(tmp_path, "b.pt", b)]
     two = [FeatureSet(stride=16, window=16, size=3), FeatureSet(stride=8, window=16, size=2)]
     rows, zeroed = read_video(files, two, "float32")
+    for first, stop in ((0, 1), (3, 8), (7, 8)):
+        np.testing.assert_array_equal(VideoFeatures(files, two).read(first, stop, "float32")[0], rows[first:stop])
     np.testing.assert_array_equal(rows, np.concatenate([a[:8], b[:16:2]], axis=1))
     assert zeroed == 0
 
@@ -172,13 +198,22 @@ def test_rows_that_are_not_finite_become_zeros(tmp_path: Path, storage: str) -> 
     assert zeroed == len(bad)
 
 
-def test_a_video_with_most_rows_not_finite_is_damaged(tmp_path: Path) -> None:
-    values = matrix(4, 3)
-    values[:2] = np.nan
-    assert read_video([save(tmp_path, "a.pt", values)], [FeatureSet(size=3)], "float32")[1] == 2
-    values[2, 1] = np.inf
-    with pytest.raises(DamagedFile, match="more than half"):
-        read_video([save(tmp_path, "a.pt", values)], [FeatureSet(size=3)], "float32")
+@pytest.mark.parametrize("block", [1, 100, 1 << 20])
+def test_blocks_cover_a_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    monkeypatch.setattr(features_module, "BLOCK_BYTES", block)
+    values = matrix(23, 3)
+    values[[4, 5, 19]] = np.nan
+    opened = VideoFeatures([save(tmp_path, "a.pt", values)], [FeatureSet(size=3)])
+    blocks = list(opened.blocks(2, 21, "float32"))
+    values[[4, 5, 19]] = 0
+    np.testing.assert_array_equal(np.concatenate([rows for _, rows, _ in blocks]), values[2:21])
+    assert [start for start, _, _ in blocks] == list(range(2, 21, max(block // 12, 1)))
+    assert sum(zeroed for _, _, zeroed in blocks) == 3
+
+
+def test_a_video_with_most_rows_not_finite_cannot_be_used() -> None:
+    assert not too_many_zeroed(4, 2)
+    assert "more than half" in too_many_zeroed(4, 3)
 
 
 def test_another_width_is_damaged(tmp_path: Path) -> None:

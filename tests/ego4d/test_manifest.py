@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from egopack.ego4d import layout
-from egopack.ego4d.manifest import command, fingerprint, stamp
+from egopack.ego4d.manifest import command, fingerprint, how_to_fetch, stamp
 from egopack.errors import UserError
 
 CORPUS = Path(__file__).parents[1] / "parity" / "pipeline" / "corpus"
@@ -89,11 +89,13 @@ def test_what_is_missing_is_listed_with_the_command_that_fetches_it(root: Path, 
         take(root)
     text = str(caught.value)
     assert "missing annotations/v1/moments_val.json, features/egovlp/<video_uid>.pt;" in text
-    assert command("v1", ["egovlp"]) in text
-    assert "--datasets annotations egovlp --benchmarks FHO EM --version v1" in text
+    assert "--datasets annotations --benchmarks FHO EM --version v1 and put" in text
+    assert f"so put a <video_uid>.pt or .npy of each video at {root}/features/egovlp" in text
     assert "\n" not in text
-    with pytest.raises(UserError, match="and 5 more; fetch"):
+    with pytest.raises(UserError) as caught:
         fingerprint(tmp_path / "nowhere", "v1", ["egovlp"], SOURCES)
+    for source in SOURCES:
+        assert all(path.name in str(caught.value) for path in layout.source_files(root, "v1", source))
     (root / "features" / "egovlp").mkdir(parents=True)
     with pytest.raises(UserError, match=r"features/egovlp/<video_uid>\.pt"):
         take(root)
@@ -105,3 +107,21 @@ def test_a_directory_in_place_of_a_file_is_refused(root: Path) -> None:
     path.mkdir()
     with pytest.raises(UserError, match=r"fho_lta_taxonomy\.json: cannot be read"):
         take(root)
+
+
+@pytest.mark.parametrize(
+    ("names", "theirs"),
+    [
+        (["omnivore", "slowfast"], ["omnivore_video_swinl", "slowfast8x8_r101_k400"]),
+        (["omnivore_video_swinl_fp16", "egovlp", "mine"], ["omnivore_video_swinl_fp16"]),
+    ],
+)
+def test_the_official_client_is_asked_for_what_it_has(names: list[str], theirs: list[str]) -> None:
+    assert command("v2", names) == (
+        f'ego4d --output_directory="~/ego4d_data" --datasets annotations {" ".join(theirs)} '
+        "--benchmarks FHO EM --version v2"
+    )
+    text = how_to_fetch("/data/ego4d", "v2", names)
+    assert "~/ego4d_data/v2/annotations at /data/ego4d/annotations/v2" in text
+    assert f"~/ego4d_data/v2/{theirs[0]} at /data/ego4d/features/{names[0]}" in text
+    assert ("of each video at /data/ego4d/features/egovlp, /data/ego4d/features/mine" in text) == ("mine" in names)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from egopack.files import atomic_path
 
@@ -22,9 +25,45 @@ def new_hdf5(path: Path | str) -> Iterator[h5py.File]:
 
     Raises OSError that names `path` where the disk is full or fails.
     """
+    with _new(path) as (file, _):
+        yield file
+
+
+@dataclass(frozen=True)
+class RowsOnDisk:
+    """A table [n, D] of a file, which threads write to side by side: HDF5 itself lets in one at a time."""
+
+    handle: int
+    offset: int
+    row_bytes: int
+
+    def write(self, first: int, rows: np.ndarray) -> None:
+        """Put rows [m, D] of the table's type at row `first`; OSError where the disk is full or fails."""
+        rest = np.ascontiguousarray(rows).data.cast("B")
+        at = self.offset + first * self.row_bytes
+        while len(rest):
+            written = os.pwrite(self.handle, rest, at)
+            at, rest = at + written, rest[written:]
+
+
+@contextmanager
+def new_table(
+    path: Path | str, name: str, shape: tuple[int, int], dtype: str
+) -> Iterator[tuple[h5py.File, RowsOnDisk]]:
+    """`new_hdf5` with a contiguous dataset `name`, and its rows; nothing may write to them when the block ends."""
+    with _new(path) as (file, handle):
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)  # so that its place in the file is known now
+        table = file.create_dataset(name, shape, dtype, track_times=False, fill_time="never", dcpl=plan)
+        yield file, RowsOnDisk(handle, table.id.get_offset(), shape[1] * table.dtype.itemsize)
+
+
+@contextmanager
+def _new(path: Path | str) -> Iterator[tuple[h5py.File, int]]:
+    """A new file and its handle."""
     with atomic_path(path) as temporary, _Patient(temporary, "w+b") as below:
         with h5py.File(below, "w", libver=LIBVER, track_order=False, **ALIGNED) as file:
-            yield file
+            yield file, below.fileno()
         if below.failure:
             raise OSError(below.failure.errno, below.failure.strerror, str(path))
 

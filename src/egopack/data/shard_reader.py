@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import mmap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,9 @@ def shard_name(shard: int) -> str:
 class FeatureShards:
     """Rows of the videos in a folder of `write_shards`.
 
-    Files are mapped when first touched, so only the pages of the rows asked for are read, and processes share them; a
-    reader can be forked or pickled to the workers of a loader. `uid in shards` tells whether a video is there.
+    Files are mapped when first touched; only the pages of the rows asked for are fetched, in one go, and processes
+    share them. A reader can be forked or pickled to the workers of a loader. `uid in shards` tells whether a video is
+    there.
 
     Raises UserError where the folder is not whole, KeyError for a video that it lacks, IndexError for rows past the
     video's end.
@@ -33,8 +36,8 @@ class FeatureShards:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self._where = _read_videos(self.folder / VIDEOS)
-        self._rows: dict[int, np.ndarray] = {}
-        first = self._map(next(iter(self._where.values()))[0])
+        self._tables: dict[int, _Table] = {}
+        first = self._table(next(iter(self._where.values()))[0]).rows
         self.width, self.dtype = int(first.shape[1]), first.dtype
 
     def __contains__(self, uid: object) -> bool:
@@ -58,7 +61,10 @@ class FeatureShards:
         rows = np.asarray(rows, dtype=np.int64)
         if len(rows) and (rows.min() < 0 or rows.max() >= length):
             raise IndexError(f"rows {rows.min()} ... {rows.max()} of video {uid!r}, which has {length}")
-        return self._map(shard)[start + rows]
+        table = self._table(shard)
+        if len(rows):
+            table.fetch(start + int(rows.min()), start + int(rows.max()) + 1, len(rows))
+        return table.rows[start + rows]
 
     def read(self, uid: str, first: int = 0, count: int | None = None) -> np.ndarray:
         """`count` rows from row `first` on (to the end where None): a new array [count, D]."""
@@ -66,12 +72,16 @@ class FeatureShards:
         count = length - first if count is None else count
         if first < 0 or count < 0 or first + count > length:
             raise IndexError(f"rows {first} ... {first + count - 1} of video {uid!r}, which has {length}")
-        return self._map(shard)[start + first : start + first + count].copy()
+        table = self._table(shard)
+        table.fetch(start + first, start + first + count, count)
+        return table.rows[start + first : start + first + count].copy()
 
     def resident(self) -> FeatureShards:
         """A reader that holds all rows in memory (shared with processes forked from this one)."""
         reader = FeatureShards(self.folder)
-        reader._rows = {shard: np.array(self._map(shard)) for shard in {where[0] for where in self._where.values()}}
+        reader._tables = {
+            shard: _read_table(self._path(shard)) for shard in {where[0] for where in self._where.values()}
+        }
         return reader
 
     def _find(self, uid: str) -> tuple[int, int, int]:
@@ -80,14 +90,17 @@ class FeatureShards:
         except KeyError:
             raise KeyError(f"no video {uid!r} in {self.folder}") from None
 
-    def _map(self, shard: int) -> np.ndarray:
-        rows = self._rows.get(shard)
-        if rows is None:
-            rows = self._rows[shard] = _map_rows(self.folder / shard_name(shard))
-        return rows
+    def _path(self, shard: int) -> Path:
+        return self.folder / shard_name(shard)
+
+    def _table(self, shard: int) -> _Table:
+        table = self._tables.get(shard)
+        if table is None:
+            table = self._tables[shard] = _map_table(self._path(shard))
+        return table
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_rows": {}}  # mapped again where it is unpickled
+        return {**self.__dict__, "_tables": {}}  # mapped again where it is unpickled
 
     def __repr__(self) -> str:
         return f"FeatureShards({str(self.folder)!r}, videos={len(self)}, width={self.width}, dtype={self.dtype})"
@@ -114,13 +127,45 @@ def _read_videos(path: Path) -> dict[str, tuple[int, int, int]]:
     return where
 
 
-def _map_rows(path: Path) -> np.ndarray:
-    """The dataset `rows` of a shard as a read-only map of the file: nothing is read yet."""
+@dataclass(frozen=True)
+class _Table:
+    """The rows of a shard; where they are mapped, nothing is fetched before it is asked for."""
+
+    rows: np.ndarray
+    mapped: mmap.mmap | None = None
+    offset: int = 0  # of the rows in the map
+
+    def fetch(self, first: int, stop: int, count: int) -> None:
+        """Ask for rows first ... stop - 1 at once, unless the `count` that are needed of them lie far apart."""
+        if self.mapped is None or stop - first > 2 * count:
+            return
+        row = self.rows.strides[0]
+        begin = (self.offset + first * row) // mmap.PAGESIZE * mmap.PAGESIZE
+        end = self.offset + stop * row
+        if end > begin:
+            self.mapped.madvise(mmap.MADV_WILLNEED, begin, end - begin)
+
+
+def _map_table(path: Path) -> _Table:
+    shape, dtype, offset = _place_of_rows(path)
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    mapped.madvise(mmap.MADV_RANDOM)  # else every row brings some megabytes of those after it
+    rows = np.frombuffer(mapped, dtype, count=shape[0] * shape[1], offset=offset).reshape(shape)
+    return _Table(rows, mapped, offset)
+
+
+def _read_table(path: Path) -> _Table:
+    shape, dtype, offset = _place_of_rows(path)
+    return _Table(np.fromfile(path, dtype, count=shape[0] * shape[1], offset=offset).reshape(shape))
+
+
+def _place_of_rows(path: Path) -> tuple[tuple[int, int], np.dtype[Any], int]:
+    """Shape, type and offset in the file of a shard's rows."""
     try:
         with h5py.File(path, "r") as file:  # refuses a file that is cut short
             rows = file["rows"]
-            shape, dtype, offset = rows.shape, rows.dtype, rows.id.get_offset()
-        return np.asarray(np.memmap(path, dtype, "r", offset=offset, shape=shape))
+            return rows.shape, rows.dtype, int(rows.id.get_offset())
     except (OSError, KeyError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: not a whole shard ({reason}); remove {VIDEOS} and write the shards again") from None

@@ -13,16 +13,19 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
 import h5py
 import numpy as np
 
-from egopack.data.hdf5 import new_hdf5
+from egopack.data.hdf5 import RowsOnDisk, new_table
 from egopack.data.shard_reader import COLUMNS, VIDEOS, FeatureShards, shard_name
 from egopack.data.survey import UNREADABLE, Video, ahead, check_widths, count_files, count_skips, survey
-from egopack.ego4d.features import DamagedFile, read_video
+from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.files import PARTIAL, atomic_path
@@ -30,7 +33,9 @@ from egopack.params import FeatureSet
 
 __all__ = ["FeatureShards", "write_shards"]
 
-FORMAT = 1  # of the shards; a new number makes those of an earlier one stale
+FORMAT = 2  # of the shards; a new number makes those of an earlier one stale
+MOST_WORKERS = 32
+PART_BYTES = 8 << 20  # of a video, copied by one thread
 ZEROED = "video with rows of NaN, Inf or overflow, set to zero"
 
 
@@ -51,20 +56,21 @@ def write_shards(
 
     The sets of `features` are laid side by side on the grid of the first. The bytes depend on nothing but the files
     and these settings. With `resume`, finished shards of the same content stay: an interrupted run redoes at most one.
-    Memory: a video for each of the `workers` (default: the cores) that read ahead. `progress(done, total)`: videos.
+    `workers` (default: the cores) copy parts of videos side by side, so that memory depends on neither the corpus nor
+    the length of its videos. `progress(done, total)`: videos.
     Skipped and counted: a video without a file, with a damaged one, or with NaN in most of its rows.
     Returns {"videos", "rows", "shards", "width", "files": what `count_files` counts}. Raises UserError where the files
     are not as wide as `features` says, no video is left, or the disk is too small.
     """
     out, wanted, tell = Path(out), sorted(set(uids)), progress or (lambda done, total: None)
     out.mkdir(parents=True, exist_ok=True)
-    workers = workers or min(os.cpu_count() or 1, 8)
+    workers = workers or min(os.cpu_count() or 1, MOST_WORKERS)
     with ThreadPoolExecutor(workers) as pool:
         surveyed = survey(pool, Path(root), features, wanted)
         check_widths(features, surveyed)
         count_skips(surveyed, skips)
         videos = [video for video in surveyed if not video.problem]
-        writer = _Writer(pool, workers, features, storage)
+        writer = _Writer(pool, 2 * workers, features, storage)
         shards = list(_split(videos, writer.row_bytes, shard_bytes))
         plans = [_plan_digest(shard, features, storage) for shard in shards]
         stale = [k for k, plan in enumerate(plans) if not resume or _stored_plan(out / shard_name(k)) != plan]
@@ -133,51 +139,81 @@ def _check_space(out: Path, shards: Mapping[str, Sequence[Video]], row_bytes: in
         raise UserError(f"{out}: the shards need {needed >> 20} MB, the disk has {free >> 20} MB free; make room")
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A video of a shard; its files are opened by the thread that comes first, and closed when no part is left."""
+
+    video: Video
+    start: int  # row of the shard where it begins
+    sets: Sequence[FeatureSet]
+
+    @cached_property
+    def features(self) -> VideoFeatures:
+        return VideoFeatures(self.video.files, self.sets)
+
+
 class _Writer:
-    """Writes one shard after the other, while a pool reads the videos ahead."""
+    """Writes one shard after the other, a pool of threads copying parts of videos side by side."""
 
     def __init__(self, pool: ThreadPoolExecutor, ahead: int, features: Mapping[str, FeatureSet], storage: str) -> None:
         self.pool, self.ahead, self.sets, self.storage = pool, ahead, list(features.values()), storage
         self.width = sum(one.size for one in self.sets)
         self.row_bytes = self.width * np.dtype(storage).itemsize
+        self.part_rows = max(PART_BYTES // self.row_bytes, 1)
 
     def write(self, path: Path, videos: Sequence[Video], plan: str) -> Iterator[None]:
-        """Write one shard, yielding after each video. One whose rows are spoilt leaves unused rows at the end."""
+        """Write one shard, yielding after each video. One whose rows are spoilt leaves its place unused."""
         index: list[tuple[bytes, int, int]] = []
         zeroed: dict[str, int] = {}
         spoilt: dict[str, str] = {}
-        at = 0
-        with new_hdf5(path) as file:
-            shape = (sum(video.length for video in videos), self.width)
-            rows = file.create_dataset("rows", shape, self.storage, track_times=False, fill_time="never")
-            read = ahead(self.pool, self._read, videos, self.ahead)
-            for video, (values, bad, reason) in zip(videos, read, strict=True):
-                yield
+        shape = (sum(video.length for video in videos), self.width)
+        with (
+            new_table(path, "rows", shape, self.storage) as (file, table),
+            closing(ahead(self.pool, partial(self._copy, table), self._parts(videos), self.ahead)) as copied,
+        ):
+            start = 0
+            for video in videos:
+                parts = [next(copied) for _ in range(0, video.length, self.part_rows)]
+                bad, reason = sum(bad for bad, _ in parts), max(reason for _, reason in parts)
+                reason = reason or too_many_zeroed(video.length, bad)
                 if reason:
                     spoilt[video.uid] = reason
-                    continue
-                rows[at : at + len(values)] = values
-                index.append((video.uid.encode(), at, len(values)))
-                at += len(values)
-                if bad:
-                    zeroed[video.uid] = bad
+                else:
+                    index.append((video.uid.encode(), start, video.length))
+                    zeroed |= {video.uid: bad} if bad else {}
+                start += video.length
+                yield
             uid_bytes = max((len(entry[0]) for entry in index), default=1)
-            table = np.array(index, [("uid", f"S{uid_bytes}"), ("start", "<i8"), ("length", "<i8")])
-            file.create_dataset("index", data=table, track_times=False)
+            entries = np.array(index, [("uid", f"S{uid_bytes}"), ("start", "<i8"), ("length", "<i8")])
+            file.create_dataset("index", data=entries, track_times=False)
             for name, value in (("plan", plan), ("spoilt", json.dumps(spoilt)), ("zeroed", json.dumps(zeroed))):
                 file.attrs[name] = np.void(value.encode())  # of any length, unlike a text
 
-    def _read(self, video: Video) -> tuple[np.ndarray, int, str]:
-        nothing = np.empty((0, self.width), self.storage)
+    def _parts(self, videos: Sequence[Video]) -> Iterator[tuple[_Source, int]]:
+        """Every part of every video: where it is from, and its first row there."""
+        start = 0
+        for video in videos:
+            source = _Source(video, start, self.sets)
+            yield from ((source, first) for first in range(0, video.length, self.part_rows))
+            start += video.length
+
+    def _copy(self, table: RowsOnDisk, part: tuple[_Source, int]) -> tuple[int, str]:
+        """Copy a part; how many of its rows were set to zero, and why its video cannot be stored, if so."""
+        source, first = part
+        length = source.video.length
         try:
-            values, bad = read_video(video.files, self.sets, self.storage)
+            features = source.features
         except DamagedFile as error:
-            return nothing, 0, str(error)
+            return 0, str(error)
         except OSError:
-            return nothing, 0, UNREADABLE
-        return (
-            (values, bad, "") if len(values) == video.length else (nothing, 0, "feature file that changed while read")
-        )
+            return 0, UNREADABLE
+        if len(features) != length:
+            return 0, "feature file that changed while read"
+        bad = 0
+        for at, rows, zeroed in features.blocks(first, min(first + self.part_rows, length), self.storage):
+            table.write(source.start + at, rows)
+            bad += zeroed
+        return bad, ""
 
 
 def _read_index(path: Path, shard: int, skips: Skips) -> list[tuple[str, int, int, int]]:

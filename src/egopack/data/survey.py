@@ -5,8 +5,8 @@ the others.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -132,8 +132,11 @@ def _header(root: Path, name: str, one: FeatureSet, uid: str) -> FeatureFile:
     return FeatureFile(path, mark, rows, width, kind, reason, item, doubled)
 
 
-def ahead(pool: ThreadPoolExecutor, job: Callable[[J], T], items: Iterable[J], count: int) -> Iterator[T]:
-    """Results of `job` in the order of `items`, at most `count` of them begun before they are asked for."""
+def ahead(pool: ThreadPoolExecutor, job: Callable[[J], T], items: Iterable[J], count: int) -> Generator[T, None, None]:
+    """Results of `job` in the order of `items`, at most `count` of them begun before they are asked for.
+
+    When it is closed, no job is running.
+    """
     rest = iter(items)
     begun: deque[Future[T]] = deque(pool.submit(job, item) for item in islice(rest, count))
     try:
@@ -144,3 +147,4 @@ def ahead(pool: ThreadPoolExecutor, job: Callable[[J], T], items: Iterable[J], c
     finally:
         for future in begun:
             future.cancel()
+        wait(begun)

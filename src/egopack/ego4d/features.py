@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +11,9 @@ import numpy as np
 
 from egopack.params import FeatureSet
 
+BLOCK_BYTES = 1 << 20  # what stays in a core's cache from where it is read to where it is written
 NON_FINITE_LIMIT = 0.5  # a video with a larger share of rows holding NaN or Inf is not usable
+TOO_MANY_ZEROED = "video with NaN, Inf or overflow in more than half of its feature rows"
 
 
 class DamagedFile(Exception):  # noqa: N818  it names a state of the data that callers count, not a failure of the run
@@ -80,6 +82,9 @@ def aligned_rows(sets: Sequence[FeatureSet], lengths: Sequence[int]) -> list[np.
     The grid is the first set's: its row i is centred at (stride * i + window / 2) / fps seconds. Of another set comes
     the row centred nearest; of two as near, the one that starts nearest (so that sets of one stride go row by row).
     n counts the rows for which every set has that row. `lengths` are the rows that each set has of the video.
+
+    Where a video's frames are no multiple of the stride, the official extraction moves the last window back so that it
+    ends with the video. That odd last row counts as the row of its number: less than a stride from where it is.
     """
     columns = [_nearest(sets[0], other, lengths[0]) for other in sets]
     count = min(int(np.searchsorted(rows, length)) for rows, length in zip(columns, lengths, strict=True))
@@ -98,27 +103,48 @@ def _nearest(grid: FeatureSet, other: FeatureSet, count: int) -> np.ndarray:
     return -((unit - doubled) // (2 * unit))  # halves go down
 
 
-def read_video(files: Sequence[Path], sets: Sequence[FeatureSet], storage: str) -> tuple[np.ndarray, int]:
-    """Features of one video, the sets side by side: ([n, sum of sizes] of dtype `storage`, rows that were set to zero).
+class VideoFeatures:
+    """The feature files of one video, the sets side by side on the grid of the first: [n, sum of sizes], read in parts.
 
-    A row with NaN, Inf or a number beyond `storage` becomes zeros. Raises DamagedFile where a file is damaged, has
-    another width than its set, or more than half of the rows are such.
+    Raises DamagedFile where a file is damaged, has another width than its set, or no moment is in all of them.
     """
-    matrices = [read_features(file) for file in files]
-    for matrix, expected in zip(matrices, sets, strict=True):
-        if matrix.shape[1] != expected.size:
-            raise DamagedFile(f"feature file of width {matrix.shape[1]}, not {expected.size}")
-    columns = aligned_rows(sets, [len(matrix) for matrix in matrices])
-    if not len(columns[0]):
-        raise DamagedFile("feature files that share no moment")
-    if len(sets) == 1 and matrices[0].dtype == np.dtype(storage):
-        return _zero_non_finite(matrices[0])  # as it lies in its file: no copy
-    out = np.empty((len(columns[0]), sum(expected.size for expected in sets)), storage)
-    left = 0
-    for matrix, rows in zip(matrices, columns, strict=True):
-        _copy(out[:, left : left + matrix.shape[1]], matrix, rows)
-        left += matrix.shape[1]
-    return _zero_non_finite(out)
+
+    def __init__(self, files: Sequence[Path], sets: Sequence[FeatureSet]) -> None:
+        self._matrices = [read_features(file) for file in files]
+        self.width = sum(matrix.shape[1] for matrix in self._matrices)
+        for matrix, expected in zip(self._matrices, sets, strict=True):
+            if matrix.shape[1] != expected.size:
+                raise DamagedFile(f"feature file of width {matrix.shape[1]}, not {expected.size}")
+        self._rows = aligned_rows(sets, [len(matrix) for matrix in self._matrices])
+        if not len(self):
+            raise DamagedFile("feature files that share no moment")
+
+    def __len__(self) -> int:
+        return len(self._rows[0])
+
+    def blocks(self, first: int, stop: int, storage: str) -> Iterator[tuple[int, np.ndarray, int]]:
+        """Rows first ... stop - 1 in blocks of about BLOCK_BYTES: where each starts, and what `read` gives of it."""
+        step = max(BLOCK_BYTES // (self.width * np.dtype(storage).itemsize), 1)
+        for start in range(first, stop, step):
+            yield start, *self.read(start, min(start + step, stop), storage)
+
+    def read(self, first: int, stop: int, storage: str) -> tuple[np.ndarray, int]:
+        """Rows first ... stop - 1 of dtype `storage`, and how many of them were set to zero: those with NaN, Inf or a
+        number beyond `storage`.
+        """
+        if len(self._matrices) == 1 and self._matrices[0].dtype == np.dtype(storage):
+            return _zero_non_finite(self._matrices[0][first:stop])  # as it lies in its file: no copy
+        out = np.empty((stop - first, self.width), storage)
+        left = 0
+        for matrix, rows in zip(self._matrices, self._rows, strict=True):
+            _copy(out[:, left : left + matrix.shape[1]], matrix, rows[first:stop])
+            left += matrix.shape[1]
+        return _zero_non_finite(out)
+
+
+def too_many_zeroed(rows: int, zeroed: int) -> str:
+    """Why a video cannot be used of whose `rows` so many had to be set to zero; empty where it can."""
+    return TOO_MANY_ZEROED if zeroed > NON_FINITE_LIMIT * rows else ""
 
 
 def _copy(out: np.ndarray, matrix: np.ndarray, rows: np.ndarray) -> None:
@@ -132,11 +158,7 @@ def _zero_non_finite(rows: np.ndarray) -> tuple[np.ndarray, int]:
     """The rows, copied if any has to become zeros, and how many did."""
     bad = _non_finite(rows)
     count = int(bad.sum())
-    if count > NON_FINITE_LIMIT * len(rows):
-        raise DamagedFile("video with NaN, Inf or overflow in more than half of its feature rows")
-    if count:
-        rows = np.where(bad[:, None], rows.dtype.type(0), rows)
-    return rows, count
+    return (np.where(bad[:, None], rows.dtype.type(0), rows) if count else rows), count
 
 
 def _non_finite(rows: np.ndarray) -> np.ndarray:

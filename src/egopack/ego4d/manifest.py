@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from egopack.ego4d import layout
 from egopack.errors import UserError
 
 EDGE_BYTES = 4096
-NAMED = 6  # missing files that a message names
 THREADS = 16  # the work is waiting for the disk
+DOWNLOADS = "~/ego4d_data"  # where the official client's own examples download to
+CLIENT_NAMES = {"omnivore": "omnivore_video_swinl", "slowfast": "slowfast8x8_r101_k400"}  # of sets by their short names
+CLIENT_PREFIXES = ("omnivore_", "slowfast8x8_")  # of sets by the client's own names
 
 
 def fingerprint(root: Path | str, version: str, feature_sets: Iterable[str], sources: Iterable[str]) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def fingerprint(root: Path | str, version: str, feature_sets: Iterable[str], sou
     Raises UserError that lists what is missing under `root` and the command that fetches it.
     """
     root, feature_sets, sources = Path(root), list(feature_sets), list(sources)
-    _check_whole(root, version, feature_sets, sources)
+    check_whole(root, version, feature_sets, sources)
     manifests: dict[str, Any] = {}
     for source in sources:
         files = [*layout.source_files(root, version, source), *layout.optional_files(root, source)]
@@ -81,8 +83,8 @@ def _stamps(folder: Path) -> dict[str, str]:
         ) from None
 
 
-def _check_whole(root: Path, version: str, feature_sets: Sequence[str], sources: Sequence[str]) -> None:
-    """UserError unless every source's files are there and every feature set has at least one file."""
+def check_whole(root: Path, version: str, feature_sets: Iterable[str], sources: Iterable[str]) -> None:
+    """UserError that lists what is missing, unless every source's files are there and every feature set has a file."""
     missing = [
         str(path.relative_to(root))
         for source in sources
@@ -95,14 +97,29 @@ def _check_whole(root: Path, version: str, feature_sets: Sequence[str], sources:
             missing.append(f"features/{name}/<video_uid>.pt")
     if not missing:
         return
-    what = ", ".join(missing[:NAMED]) + (f" and {len(missing) - NAMED} more" if len(missing) > NAMED else "")
-    raise UserError(
-        f"{root}: missing {what}; fetch them with the official client: {command(version, feature_sets)} "
-        f"and put (or link) them at {root}/annotations/{version} and {root}/features/<name>"
-    )
+    raise UserError(f"{root}: missing {', '.join(missing)}; {how_to_fetch(root, version, feature_sets)}")
 
 
 def command(version: str, feature_sets: Iterable[str]) -> str:
-    """The official client's command for the annotations of both benchmarks and the feature sets."""
-    datasets = " ".join(["annotations", *feature_sets])
-    return f'ego4d --output_directory="~/ego4d_data" --datasets {datasets} --benchmarks FHO EM --version {version}'
+    """The official client's command for the annotations of both benchmarks and those feature sets that it has."""
+    datasets = " ".join(["annotations", *filter(None, map(_client_name, feature_sets))])
+    return f'ego4d --output_directory="{DOWNLOADS}" --datasets {datasets} --benchmarks FHO EM --version {version}'
+
+
+def how_to_fetch(root: Path | str, version: str, feature_sets: Iterable[str]) -> str:
+    """What to type to have the annotations and feature sets, and where to put them, in one line."""
+    names = {name: _client_name(name) for name in feature_sets}
+    places = [f"{DOWNLOADS}/{version}/annotations at {root}/annotations/{version}"]
+    places += [f"{DOWNLOADS}/{version}/{theirs} at {root}/features/{name}" for name, theirs in names.items() if theirs]
+    text = f"fetch them with the official client: {command(version, names)} and put (or link) {', '.join(places)}"
+    own = [f"{root}/features/{name}" for name, theirs in names.items() if not theirs]
+    if own:
+        text += f"; the client has no such features, so put a <video_uid>.pt or .npy of each video at {', '.join(own)}"
+    return text
+
+
+def _client_name(feature_set: str) -> str | None:
+    """The official client's name of a feature set; None for one that it does not have (EgoVLP, a user's own)."""
+    if feature_set.startswith(CLIENT_PREFIXES):
+        return feature_set
+    return CLIENT_NAMES.get(feature_set)

@@ -63,7 +63,7 @@ class SyntheticParams(Strict):
     seed: Seed = 0
     world: Seed = 0
     train_videos: Count = 60
-    val_videos: Count = 36
+    val_videos: Count = 72
     test_videos: Annotated[int, Field(ge=0)] = 6
     mean_minutes: Positive = 4.5
     feature_set: str = "egovlp"

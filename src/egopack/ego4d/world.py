@@ -54,7 +54,7 @@ class SyntheticSettings:
     seed: int = 0
     world: int = 0
     train_videos: int = 60
-    val_videos: int = 36
+    val_videos: int = 72
     test_videos: int = 6
     mean_minutes: float = 4.5
     feature_set: str = "egovlp"

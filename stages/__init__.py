@@ -1,9 +1,21 @@
 """One thin command per stage of the pipeline: read params, call src, write outputs.
 
 `src` of the running checkout comes first on the path, so that a queued experiment runs the code it was queued with.
+Ctrl-C while a command still imports ends it as later on: without a traceback.
 """
 
 import sys
 from pathlib import Path
+from types import TracebackType
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+
+def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        print("\nAborted!", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _tell

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,3 +52,14 @@ def test_pack_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     done = CliRunner().invoke(importlib.import_module("stages.fill_pack").main, ["everything"])
     assert done.exit_code == 1
     assert "packs: there is no 'everything'" in done.output
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [("KeyboardInterrupt", "\nAborted!\n"), ("ValueError('x')", "ValueError: x\n")]
+)
+def test_interrupted_before_it_runs(error: str, said: str) -> None:
+    program = [sys.executable, "-c", f"import stages; raise {error}"]
+    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == (-signal.SIGINT if error == "KeyboardInterrupt" else 1)
+    assert done.stderr.endswith(said)
+    assert ("Traceback" in done.stderr) == (error != "KeyboardInterrupt")

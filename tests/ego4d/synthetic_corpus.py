@@ -14,7 +14,7 @@ import torch
 
 from egopack.ego4d.synthetic import SyntheticSettings, write_corpus
 
-SMALL = SyntheticSettings(seed=1, train_videos=10, val_videos=6, test_videos=2, mean_minutes=2.5, two_clips=0.2)
+SMALL = SyntheticSettings(seed=2, train_videos=10, val_videos=6, test_videos=2, mean_minutes=2.5, two_clips=0.2)
 SPLITS = ("train", "val", "test_unannotated")
 
 

@@ -68,7 +68,7 @@ def test_sizes_follow_settings(tmp_path: Path) -> None:
 
 def test_default_size(default: Corpus) -> None:
     summary = default.summary
-    assert [summary[split]["videos"] for split in ("train", "val", "test")] == [60, 36, 6]
+    assert [summary[split]["videos"] for split in ("train", "val", "test")] == [60, 72, 6]
     assert summary["val"]["actions"] > 1000
     assert summary["val"]["windows"] > 400
     assert summary["val"]["changes"] > 250

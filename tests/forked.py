@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver, get_context
 from multiprocessing.connection import Connection
@@ -79,7 +79,8 @@ class Forks:
         said.close()
         process.join(after)
         if process.exitcode is None and process.pid is not None:
-            os.kill(process.pid, send)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(process.pid, send)
         process.join()
         seconds = time.monotonic() - began
         output = b"".join(iter(lambda: os.read(heard.fileno(), 1 << 16), b"")).decode()

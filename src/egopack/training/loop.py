@@ -252,7 +252,8 @@ def train(
         if now.step % steps == 0:
             end_epoch(now, lr, evaluate if extras.evaluates_after(now.step // steps, params.epochs) else None)
             on_epoch(now.reports[-1])
-        if scratch is not None and now.step % scratch.every == 0 and ranks.of_first(scratch.due(now.step)):
+        asked = scratch is not None and (scratch.stop or now.step % scratch.every == 0)
+        if scratch is not None and asked and ranks.of_first(scratch.due(now.step)):
             now.save(scratch)
         on_step(now.step, total)
     for stream in streams.values():

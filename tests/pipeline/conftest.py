@@ -135,13 +135,6 @@ def copy_of_the_project(path: Path) -> Clone:
     return clone
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share the reproduced clone run in one process, however many there are."""
-    for item in items:
-        if {"clone", "reproduced"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("clone"))
-
-
 @pytest.fixture(scope="package")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A reduced clone in which `dvc repro` ran from nothing, its results committed."""

@@ -21,9 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # beside other workers one thread each is the quickest; what tests start has as many as they have, for equal bytes
-    threads = os.environ.setdefault("OMP_NUM_THREADS", "1" if hasattr(config, "workerinput") else "2")
-    torch.set_num_threads(int(threads))
+    # one thread here and in all that tests start: the bytes of a training depend on how many there are
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
     config.addinivalue_line("markers", "fixtures(*patterns): run once for each parity fixture of these names")
     config.addinivalue_line(
         "markers", "paths(*patterns): run once for each parity file of these names, given as a path"

@@ -49,7 +49,7 @@ class Forks:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in (threads | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}).items():
                 patch.setenv(name, value)
-            for name in ("EGO4D_ROOT", "DVC_ROOT"):
+            for name in ("EGO4D_ROOT", "DVC_ROOT", "PYTHONUNBUFFERED"):
                 patch.delenv(name, raising=False)
             forkserver.set_forkserver_preload(
                 [

@@ -39,7 +39,7 @@ class Clone:
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "GIT_TERMINAL_PROMPT": "0",
         }
-        for name in ("EGO4D_ROOT", "DVC_ROOT", "PYTHONPATH"):
+        for name in ("EGO4D_ROOT", "DVC_ROOT", "PYTHONPATH", "PYTHONUNBUFFERED"):
             self.environment.pop(name, None)
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -76,7 +76,23 @@ class Floor:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.stages = yaml.safe_load((path / "dvc.yaml").read_text())["stages"]
-        self.whole = self.content()
+        self.keep()
+
+    def keep(self) -> None:
+        """What is here now is what `restore` brings back."""
+        self.params, self.whole = (self.path / "params.yaml").read_bytes(), self.content()
+
+    def restore(self) -> None:
+        """Undo what a test left behind that failed half way."""
+        (self.path / "params.yaml").write_bytes(self.params)
+        shutil.rmtree(self.path / "data/scratch", ignore_errors=True)
+        found = self.content()
+        for name in found.keys() - self.whole.keys():
+            path = self.path / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        for name in self.whole.keys() - found.keys() | {name for name in found if found[name] != self.whole.get(name)}:
+            (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.path / name).write_bytes(self.whole[name])
 
     def content(self) -> dict[str, bytes]:
         """Every file by its name, but for states of trainings; what was not finished too."""
@@ -161,7 +177,7 @@ def forks() -> Forks:
 
 
 @pytest.fixture(scope="package")
-def floor(reproduced: Clone, forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Floor:
+def built(reproduced: Clone, forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Floor:
     """What the reduced pipeline wrote, without DVC; in two shards, and with more steps of one training."""
     path = tmp_path_factory.mktemp("floor") / "copy"
     shutil.copytree(reproduced.path, path, ignore=shutil.ignore_patterns(".git", ".dvc", "scratch"))
@@ -172,5 +188,12 @@ def floor(reproduced: Clone, forks: Forks, tmp_path_factory: pytest.TempPathFact
     for stage, *arguments in (["shard"], ["train_single", "ar"], ["evaluate_single", "ar"], ["compare"]):
         done = forks.run(path, stage, *arguments)
         assert done.status == 0, done.output
-    floor.whole = floor.content()
+    floor.keep()
     return floor
+
+
+@pytest.fixture
+def floor(built: Floor) -> Iterator[Floor]:
+    """The outputs of all stages, put back afterwards."""
+    yield built
+    built.restore()

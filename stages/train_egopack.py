@@ -29,7 +29,7 @@ def main(ranks: Ranks, task: str) -> None:
     from egopack.training.checkpoint import load_checkpoint
     from egopack.training.prototypes import load_prototypes
     from egopack.training.regimes import novel_network
-    from stages.training import run_one
+    from stages.training import Training
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
     device = start(params.runtime, params.seed)
@@ -38,7 +38,8 @@ def main(ranks: Ranks, task: str) -> None:
     pack = load_checkpoint(MODELS / "multi" / block.regimes.pack)
     prototypes = load_prototypes(PROTOTYPES / f"{block.regimes.pack}.safetensors")
     network = novel_network(task, (block.params, labels), pack, prototypes, params.interaction)
-    run_one(network, task, block.regimes.egopack, features, params, device, ranks, f"egopack/{task}")
+    how = block.regimes.egopack
+    Training(f"egopack/{task}", network, how, params, device, ranks).run_alone(task, how.batch_size, features)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def main(ranks: Ranks, pack: str) -> None:
     from egopack.files import read_json
     from egopack.tasks.base import load_task
     from egopack.training.regimes import multi_batch_sizes, multi_network, train_loader
-    from stages.training import run, samples_of
+    from stages.training import Training, samples_of
 
     device = start(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
@@ -44,7 +44,7 @@ def main(ranks: Ranks, pack: str) -> None:
         )
         for name, setup in setups.items()
     }
-    run(network, loaders, params.multi, params, device, ranks, f"multi/{pack}")
+    Training(f"multi/{pack}", network, params.multi, params, device, ranks).run(loaders)
 
 
 if __name__ == "__main__":

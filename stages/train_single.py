@@ -27,14 +27,15 @@ def main(ranks: Ranks, task: str) -> None:
     from egopack.indexing import read_labels
     from egopack.tasks.base import check_task
     from egopack.training.regimes import single_network
-    from stages.training import run_one
+    from stages.training import Training
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
     device = start(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
     labels = {name: len(classes) for name, classes in read_labels(SAMPLES / task).items()}
     network = single_network(features.width, params.backbone, task, (block.params, labels))
-    run_one(network, task, block.regimes.train, features, params, device, ranks, f"single/{task}")
+    how = block.regimes.train
+    Training(f"single/{task}", network, how, params, device, ranks).run_alone(task, how.batch_size, features)
 
 
 if __name__ == "__main__":

@@ -237,15 +237,16 @@ class ComparisonParams(Strict):
 class RuntimeParams(Strict):
     """What the computation runs on; no number of the method is here.
 
-    `precision`: bf16 trains under autocast, with positions, losses and evaluation in float32. `save_every`: after how
-    many steps the state of a training is saved, for a run that is stopped to go on from; 0 is never. `threads`: of each
-    process; 0 leaves it to torch, which takes all cores, or to OMP_NUM_THREADS, which torchrun sets to 1 unless it is
-    set.
+    `precision`: bf16 trains under autocast, with positions, losses and evaluation in float32. `compile`: torch compiles
+    the blocks of the network that trains, at their first call. `save_every`: after how many steps the state of a
+    training is saved, for a run that is stopped to go on from; 0 is never. `threads`: of each process; 0 leaves it to
+    torch, which takes all cores, or to OMP_NUM_THREADS, which torchrun sets to 1 unless it is set.
     """
 
     device: str = "auto"
     threads: Annotated[int, Field(ge=0)] = 0
     precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
     save_every: Annotated[int, Field(ge=0)] = 50
 
     @field_validator("device")

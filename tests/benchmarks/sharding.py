@@ -5,8 +5,10 @@ The corpus is generated in the folder for temporary files ($TMPDIR; there must b
 
 Both sides begin with the files out of the page cache, as they are where 25 or 152 GB are to be read, and end when what
 they wrote is on the disk: every shard is synced, and `cp` is followed by `sync`. The same again with the files in the
-cache, where it is the processor that counts, is `warm_ratio`. `process_mb` is the memory of the whole process, its
-threads and the imports included. Keys `ego4d_*` are derived for 9,600 videos: their size over the rate measured here.
+cache, where it is the processor that counts, is `warm_ratio`. `cores_used` is of that; with $TMPDIR in memory
+(/dev/shm) no disk is waited for, and it tells how many the copying can use. `process_mb` is the memory of the whole
+process, its threads and the imports included. Keys `ego4d_*` are derived for 9,600 videos: their size over the rate
+measured here.
 """
 
 from __future__ import annotations

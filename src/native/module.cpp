@@ -9,6 +9,7 @@
 #include "aggregate.h"
 #include "arrays.h"
 #include "dropout.h"
+#include "nearest.h"
 #include "nms.h"
 #include "overlap.h"
 #include "pooling.h"
@@ -214,6 +215,31 @@ void mean_of_ranges_backward(Table<const float> grad, Table<const int64_t> first
     range_means_backward(ranges, grad.data(), grad_x.data(), rows, width);
 }
 
+void smallest_of_rows(Table<const float> x, Table<float> values, Table<int64_t> index) {
+    require(x.ndim() == 2 && values.ndim() == 2 && index.ndim() == 2, "x, values, index: expected [N, P], [N, k], [N, k]");
+    require(values.shape(0) == x.shape(0) && index.shape(0) == x.shape(0) && index.shape(1) == values.shape(1),
+            "values, index: expected [N, k] both, with a row for each of x");
+    require(values.shape(1) <= x.shape(1), "values: k is larger than a row of x");
+    if (!values.shape(1)) return;
+    nb::gil_scoped_release release;
+    smallest(x.data(), x.shape(0), x.shape(1), values.data(), index.data(), values.shape(1));
+}
+
+void scatter_of_rows(Table<const float> grad, Table<const int64_t> index, std::optional<Table<const float>> weight,
+                     Table<float> grad_x) {
+    require(grad.ndim() == 2 && grad_x.ndim() == 2 && grad.shape(1) == grad_x.shape(1),
+            "grad, grad_x: expected [N, F] and [P, F]");
+    require(index.ndim() == 2 && index.shape(0) == grad.shape(0), "index: expected [N, k]");
+    if (weight) check_length(weight->size(), "weight", index.size(), "index");
+    const auto rows = static_cast<int64_t>(grad_x.shape(0));
+    for (size_t i = 0; i < index.size(); ++i)
+        if (index.data()[i] < 0 || index.data()[i] >= rows) refuse("index: no row " + std::to_string(index.data()[i]));
+    nb::gil_scoped_release release;
+    scatter_rows({index.data(), weight ? weight->data() : nullptr, static_cast<int64_t>(index.shape(0)),
+                  static_cast<int64_t>(index.shape(1)), rows},
+                 grad.data(), grad_x.data(), grad.shape(1));
+}
+
 }  // namespace
 }  // namespace egopack
 
@@ -233,6 +259,10 @@ NB_MODULE(egopack_native, m) {
           "out[s] = mean of the rows first[s] ... last[s] - 1 of x, zeros where there are none; contiguous float32.");
     m.def("range_means_backward", &egopack::mean_of_ranges_backward, "grad"_a, "first"_a, "last"_a,
           "grad_x"_a.noconvert(), "Gradient of range_means with respect to x, written in place.");
+    m.def("smallest", &egopack::smallest_of_rows, "x"_a, "values"_a.noconvert(), "index"_a.noconvert(),
+          "The k smallest of each row of x, smallest first, of equal ones the earlier first; contiguous [N, k].");
+    m.def("scatter_rows", &egopack::scatter_of_rows, "grad"_a, "index"_a, "weight"_a.none(), "grad_x"_a.noconvert(),
+          "grad_x[p] = sum of grad[n] * weight[n, j] (or / k) over the places [n, j] of index that hold p.");
     m.def("nms", &egopack::nms, "segments"_a, "scores"_a, "labels"_a, "method"_a, "iou_threshold"_a, "sigma"_a,
           "min_score"_a, "max_segments"_a, "per_class"_a,
           "Kept rows (int64, best first) and their decayed scores (float32); ties go to the earlier row.");

@@ -1,10 +1,7 @@
-// Work in parts on as many threads as the machine has; the parts do not depend on how many that are.
+// Work in parts on several threads; the parts do not depend on how many that are.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <thread>
-#include <vector>
 
 // Two versions of a loop, one for wider registers, chosen when the module is loaded. Without fused multiply-add
 // (-ffp-contract=off) and with the order of every sum written out, both give the same bytes.
@@ -17,20 +14,14 @@
 namespace egopack {
 
 constexpr int64_t kParts = 8;
-constexpr int64_t kWorthThreads = 1 << 20;  // operations below which starting threads costs more than it saves
+constexpr int64_t kWorthThreads = 1 << 15;  // operations below which waking threads costs more than it saves
 
-// Call work(part) for parts 0 ... kParts - 1, each once.
+// Call work(part) for parts 0 ... kParts - 1, each once; on the threads that torch uses, which may still be awake from
+// what it computed before.
 template <typename Work>
 void for_parts(int64_t operations, Work work) {
-    const int64_t cores = std::max(1u, std::thread::hardware_concurrency());
-    const int64_t threads = operations < kWorthThreads ? 1 : std::min<int64_t>(kParts, cores);
-    auto some = [&](int64_t thread) {
-        for (int64_t part = thread; part < kParts; part += threads) work(part);
-    };
-    std::vector<std::thread> pool;
-    for (int64_t thread = 1; thread < threads; ++thread) pool.emplace_back(some, thread);
-    some(0);
-    for (auto& thread : pool) thread.join();
+#pragma omp parallel for schedule(static) if (operations >= kWorthThreads)
+    for (int64_t part = 0; part < kParts; ++part) work(part);
 }
 
 }  // namespace egopack

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
 import egopack_native
 import pytest
 import torch
 from torch import Tensor
 
 from egopack.nn.dropout import Dropout
+from tests.threads import threads
 
 
 def mask(p: float, seed: int, count: int = 200_000) -> Tensor:
@@ -58,13 +57,10 @@ def test_the_seed_of_torch_decides_and_no_call_repeats_another() -> None:
 
 
 def test_the_same_for_any_number_of_threads() -> None:
-    before = os.sched_getaffinity(0)
     whole = mask(0.1, 7, 1 << 20)
-    try:
-        os.sched_setaffinity(0, {min(before)})
-        assert torch.equal(mask(0.1, 7, 1 << 20), whole)
-    finally:
-        os.sched_setaffinity(0, before)
+    for count in (1, 2, 5):
+        with threads(count):
+            assert torch.equal(mask(0.1, 7, 1 << 20), whole)
 
 
 def test_nothing_happens_in_evaluation_or_without_a_rate() -> None:

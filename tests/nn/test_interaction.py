@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import egopack_native
 import numpy as np
 import pytest
 import torch
@@ -12,9 +13,10 @@ from torch.nn import functional as F
 from torch_geometric.nn import GraphConv, SAGEConv
 
 from egopack.nn import interaction as module
-from egopack.nn.interaction import Interaction, PrototypeConv, nearest_prototypes
+from egopack.nn.interaction import Interaction, PrototypeConv, gather, gather_by_bag, nearest_prototypes, smallest
 from egopack.params import InteractionParams
 from tests import small
+from tests.threads import threads
 
 N, P, SIZE = 6, 10, 4
 
@@ -44,6 +46,59 @@ def test_nearest_by_loops(n: int, p: int, k: int, name: Any, seed: int) -> None:
     np.testing.assert_allclose(np.take_along_axis(table, index.numpy(), axis=1), near, atol=1e-5)
     np.testing.assert_allclose(weight, np.maximum(1 - near, 0), atol=1e-5)
     assert all(len(set(row)) == len(row) for row in index.tolist())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 5), st.integers(1, 150), st.integers(1, 12), st.integers(1, 40), st.integers(0, 2**31))
+def test_smallest_by_sorting(n: int, p: int, k: int, values: int, seed: int) -> None:
+    """Of few different values, so that many are equal, NaN and infinities among them."""
+    generator, k = np.random.default_rng(seed), min(k, p)
+    x = generator.integers(0, values, (n, p)).astype(np.float32)
+    x[generator.random((n, p)) < 0.1] = generator.choice(np.float32([np.nan, np.inf, -np.inf]))
+    value, index = smallest(torch.from_numpy(x), k)
+    far = np.where(np.isnan(x), np.inf, x)
+    expected = np.argsort(far, axis=1, kind="stable")[:, :k]
+    np.testing.assert_array_equal(index, expected)
+    np.testing.assert_array_equal(value, np.take_along_axis(far, expected, axis=1))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(0, 400), st.integers(1, 30), st.integers(1, 9), st.integers(1, 70), st.booleans(), st.integers(0, 99)
+)
+def test_gathered_rows_and_their_gradient(n: int, p: int, k: int, size: int, weighted: bool, seed: int) -> None:
+    generator = torch.Generator().manual_seed(n)
+    x = torch.randn(p, size, generator=generator, requires_grad=True)
+    index = torch.randint(0, p, (n, k), generator=generator)
+    weight = torch.rand(n, k, generator=generator) if weighted else None
+    rows = x.detach().double().requires_grad_()
+    shares = torch.full((n, k), 1 / k, dtype=torch.float64) if weight is None else weight.double()
+    expected = (rows[index] * shares[..., None]).sum(1)
+    upstream = torch.randn(n, size, generator=generator)
+    for out in (gather(x, index, weight), gather_by_bag(x, index, weight)):
+        torch.testing.assert_close(out, expected.float())
+        (grad,) = torch.autograd.grad(out, x, upstream)
+        (wanted,) = torch.autograd.grad(expected, rows, upstream.double(), retain_graph=True)
+        torch.testing.assert_close(grad, wanted.float(), atol=1e-4, rtol=1e-4)
+
+
+def test_the_same_bits_for_any_number_of_threads() -> None:
+    x, index = torch.randn(900, 300), torch.randint(0, 300, (900, 8))
+    found = []
+    for count in (1, 2, 5):
+        with threads(count):
+            grad = torch.empty(300, 300)
+            egopack_native.scatter_rows(x, index, None, grad)
+            found.append((*smallest(x, 8), grad))
+    for other in found[1:]:
+        assert all(torch.equal(got, want) for got, want in zip(other, found[0], strict=True))
+
+
+def test_a_place_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match="index: no row 3"):
+        egopack_native.scatter_rows(torch.zeros(1, 2), torch.tensor([[3]]), None, torch.zeros(3, 2))
+    with pytest.raises(ValueError, match="k is larger than a row"):
+        egopack_native.smallest(torch.zeros(1, 2), torch.zeros(1, 3), torch.zeros(1, 3, dtype=torch.int64))
 
 
 def test_a_large_search_goes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

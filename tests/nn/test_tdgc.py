@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ from egopack.data.pyramid import Edges, radius_edges
 from egopack.nn import tdgc
 from egopack.nn.tdgc import MOST_DISTANCES, TDGC, aggregate, aggregate_by_edge
 from tests import small
+from tests.threads import threads
 
 OPTIONS: list[dict[str, Any]] = [
     {},
@@ -158,31 +158,27 @@ def test_gradients_by_finite_differences() -> None:
     assert torch.autograd.gradcheck(run, inputs)
 
 
-def aggregated(threads: set[int] | None = None) -> list[Tensor]:
-    """Aggregation and gradients of a graph that is worth several threads, with the process bound to some processors."""
-    before = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, threads or before)
-        pos = (0.5 + np.arange(700)) * 0.5
-        edges = radius_edges(np.concatenate([pos, pos]), [700, 700], 2.0)
-        generator = torch.Generator().manual_seed(0)
-        message = torch.randn(1400, 128, generator=generator).requires_grad_()
-        gates = torch.randn(len(edges.distances), 128, generator=generator).requires_grad_()
-        assert len(edges.source) * 128 > 1 << 20
-        out = aggregate(message, gates, edges, signed=True, mean=True)
-        out.backward(torch.randn(out.shape, generator=generator))
-        assert message.grad is not None
-        assert gates.grad is not None
-        return [out.detach(), message.grad, gates.grad]
-    finally:
-        os.sched_setaffinity(0, before)
+def aggregated() -> list[Tensor]:
+    """Aggregation and gradients of a graph that is worth several threads."""
+    pos = (0.5 + np.arange(700)) * 0.5
+    edges = radius_edges(np.concatenate([pos, pos]), [700, 700], 2.0)
+    generator = torch.Generator().manual_seed(0)
+    message = torch.randn(1400, 128, generator=generator).requires_grad_()
+    gates = torch.randn(len(edges.distances), 128, generator=generator).requires_grad_()
+    assert len(edges.source) * 128 > 1 << 20
+    out = aggregate(message, gates, edges, signed=True, mean=True)
+    out.backward(torch.randn(out.shape, generator=generator))
+    assert message.grad is not None
+    assert gates.grad is not None
+    return [out.detach(), message.grad, gates.grad]
 
 
 def test_the_same_bits_every_time_and_for_any_number_of_threads() -> None:
     first = aggregated()
-    for threads in (None, {min(os.sched_getaffinity(0))}):
-        for got, want in zip(aggregated(threads), first, strict=True):
-            assert torch.equal(got, want)
+    for count in (1, 2, 5):
+        with threads(count):
+            for got, want in zip(aggregated(), first, strict=True):
+                assert torch.equal(got, want)
 
 
 def test_an_irregular_graph_goes_edge_by_edge(monkeypatch: pytest.MonkeyPatch) -> None:

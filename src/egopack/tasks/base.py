@@ -10,6 +10,7 @@ import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -152,6 +153,7 @@ def mean_logits(main: Tensor, streams: Streams | None, heads: Mapping[str, Calla
     return (main + sum(heads[name](stream) for name, stream in streams.items())) / (1 + len(streams))
 
 
+@cache  # loaders ask for every sample, and to look for the file takes longer than all else that they do
 def load_task(name: str) -> type[Task]:
     """The task class of tasks/<name>.py.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # one thread here and in all that tests start: the bytes of a training depend on how many there are
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
+    # a shell starts what it puts in the background with Ctrl-C ignored, and so would all that tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "fixtures(*patterns): run once for each parity fixture of these names")
     config.addinivalue_line(
         "markers", "paths(*patterns): run once for each parity file of these names, given as a path"

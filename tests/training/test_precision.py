@@ -43,6 +43,21 @@ def test_losses_and_weights_are_float32(name: str) -> None:
     assert {p.grad.dtype for p in network.parameters() if p.grad is not None} == {torch.float32}
 
 
+@pytest.mark.parametrize("name", small.TASKS)
+def test_levels_norms_and_outputs_are_float32(name: str) -> None:
+    network = small.network_of(name).train()
+    normed: list[torch.dtype] = []
+    for module in network.modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            module.register_forward_pre_hook(lambda module, args: normed.append(args[0].dtype))
+    batch, _ = next(loaders_of(tasks=(name,))[name].epoch())
+    with torch.autocast("cpu", torch.bfloat16):
+        levels = network.backbone(batch.x, batch.pyramid)
+        outputs = network(name, batch)
+    assert {x.dtype for x in (*levels, *outputs.values())} == {torch.float32}
+    assert set(normed) == {torch.float32}
+
+
 def test_positions_stay_in_full_precision() -> None:
     torch.manual_seed(0)
     conv = TDGC(4, gate_size=3)

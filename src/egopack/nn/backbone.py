@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from egopack.data.pyramid import Level, Pool, Pooling, Pyramid
 from egopack.nn.convolutions import make_convolution
 from egopack.nn.dropout import Dropout
+from egopack.nn.precision import full_precision
 from egopack.nn.tdgc import NEGATIVE_SLOPE
 
 if TYPE_CHECKING:
@@ -84,6 +85,7 @@ class Backbone(nn.Module):
         hidden = self.projection[0](x)
         for linear in list(self.projection)[1:]:
             hidden = linear(self.projection_dropout(torch.relu(hidden)))
+        hidden = full_precision(hidden)  # what the blocks add to is not rounded at every level
         outputs = []
         for block, level in zip(self.level, pyramid, strict=False):
             hidden = block(hidden, level)

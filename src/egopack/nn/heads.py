@@ -16,6 +16,16 @@ from egopack.nn.dropout import Dropout
 from egopack.nn.precision import full_precision
 
 
+class Readout(nn.Linear):
+    """The last linear map of a head, in float32 also under autocast: half precision makes ties of close scores.
+    [N, i] -> [N, o]
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(full_precision(x))
+
+
 class Neck(nn.ModuleDict):
     """Dropout, Linear(H, F), LayerNorm, ReLU, Linear(F, F): what every task starts with. [N, H] -> [N, F]"""
 
@@ -24,7 +34,7 @@ class Neck(nn.ModuleDict):
         self.size, self.dropout = size, Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self["1"](torch.relu_(self["norm"](self["0"](self.dropout(x)))))
+        return self["1"](torch.relu_(self["norm"](full_precision(self["0"](self.dropout(x))))))
 
 
 class NormedLinear(nn.Linear):
@@ -35,7 +45,7 @@ class NormedLinear(nn.Linear):
         self.norm = nn.LayerNorm(output_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu_(self.norm(super().forward(x)))
+        return torch.relu_(self.norm(full_precision(super().forward(x))))
 
 
 class Classifier(nn.ModuleDict):
@@ -57,7 +67,7 @@ class Classifier(nn.ModuleDict):
             {
                 "0": NormedLinear(input_size, hidden),
                 "1": NormedLinear(hidden, hidden),
-                "out": nn.Linear(hidden, classes, bias=last_bias),
+                "out": Readout(hidden, classes, bias=last_bias),
             }
         )
         self.dropout = Dropout(dropout)
@@ -79,7 +89,7 @@ class Classifier(nn.ModuleDict):
         assert isinstance(first, NormedLinear)
         own, shared = first.weight.split([x.shape[1], context.shape[1]], dim=1)
         hidden = F.linear(x, own, first.bias) + F.linear(context, shared).index_select(0, owner)
-        return self["out"](self["1"](torch.relu_(first.norm(hidden))))
+        return self["out"](self["1"](torch.relu_(first.norm(full_precision(hidden)))))
 
 
 def segment_mean(x: Tensor, nodes: SegmentNodes) -> Tensor:

@@ -26,7 +26,7 @@ from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.records import MomentsClip
 from egopack.ego4d.submissions import mq_submission
 from egopack.errors import UserError
-from egopack.nn.heads import Classifier, NormedLinear, video_mean
+from egopack.nn.heads import Classifier, NormedLinear, Readout, video_mean
 from egopack.nn.losses import Total, diou_1d, sigmoid_focal, whole
 from egopack.nn.targets import assign_targets
 from egopack.params import Count, ModelParams, NoParams, Positive, Strict, TaskParams
@@ -96,7 +96,7 @@ class MomentQueries(Task):
         self.classifier = Classifier(
             2 * size, labels["moments"], hidden=model.classifier_hidden, dropout=model.dropout, prior=model.prior
         )
-        self.regressor = nn.ModuleDict({"0": NormedLinear(size, size, bias=False), "out": nn.Linear(size, 2)})
+        self.regressor = nn.ModuleDict({"0": NormedLinear(size, size, bias=False), "out": Readout(size, 2)})
         self.scales = nn.Parameter(torch.ones(params.levels))
         self.register_buffer("normaliser", torch.tensor(float(model.normaliser)))
 

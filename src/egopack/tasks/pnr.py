@@ -18,6 +18,7 @@ from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.records import Window
 from egopack.ego4d.submissions import pnr_submission
 from egopack.nn.convolutions import position_encoding
+from egopack.nn.heads import Readout
 from egopack.nn.losses import Total, share, whole
 from egopack.params import FusedModelParams, Positive, Strict, TaskParams
 from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse, mean_logits
@@ -60,10 +61,10 @@ class PointOfNoReturn(Task):
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
         super().__init__(hidden, params, labels, streams)
-        self.classifier = nn.Linear(self.model.features, 1)
+        self.classifier = Readout(self.model.features, 1)
         extra = streams if self.model.fusion == "logits" else ()
         self.stream = nn.ModuleDict(
-            {name: nn.ModuleDict({"classifier": nn.Linear(self.model.features, 1)}) for name in extra}
+            {name: nn.ModuleDict({"classifier": Readout(self.model.features, 1)}) for name in extra}
         )
 
     @classmethod

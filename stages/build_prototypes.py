@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages.common import MODELS, PROTOTYPES, SAMPLES, SHARDS, load, progress, start
-from stages.ranks import SharedStage
+from stages._common import MODELS, PROTOTYPES, SAMPLES, SHARDS, load
+from stages._ranks import SharedStage
 
 if TYPE_CHECKING:
-    from egopack.training.distributed import Ranks
+    from egopack.runtime.ranks import Ranks
 
 
 @click.command(cls=SharedStage)
@@ -24,20 +24,22 @@ def main(ranks: Ranks, pack: str) -> None:
     params = load()
     from egopack.data.loader import Loader
     from egopack.data.shard_reader import FeatureShards
-    from egopack.indexing import read_labels, read_split
-    from egopack.training.checkpoint import load_checkpoint
-    from egopack.training.prototypes import build_prototypes, save_prototypes
+    from egopack.data.splits import read_labels, read_split
+    from egopack.model.checkpoint import load_checkpoint
+    from egopack.model.prototypes import build_prototypes, save_prototypes
+    from egopack.runtime.device import set_up
+    from egopack.runtime.progress import progress
 
-    device = start(params.runtime, params.seed)
+    device = set_up(params.runtime, params.seed)
     network = load_checkpoint(MODELS / "multi" / pack)
     samples, labels = read_split(SAMPLES / "ar", "train"), read_labels(SAMPLES / "ar")
     loader = Loader(samples, FeatureShards(SHARDS), batch_size=8, levels=1, radius_s=network.spec.backbone.radius_s)
     verbs, nouns = len(labels["verbs"]), len(labels["nouns"])
-    with progress(len(samples) // ranks.world, f"prototypes {pack}", "clip", silent=not ranks.leads) as bar:
+    with progress(len(samples) // ranks.world, f"prototypes {pack}", "clip", silent=not ranks.is_main) as bar:
         built = build_prototypes(
             network, loader, verbs=verbs, nouns=nouns, device=device, on_batch=bar.update, ranks=ranks
         )
-    if ranks.leads:
+    if ranks.is_main:
         save_prototypes(PROTOTYPES / f"{pack}.safetensors", built)
         click.echo(f"{pack}: {len(built.verb)} prototypes of each of {', '.join(built.rows)}")
 

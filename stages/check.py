@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from stages.common import PARAMS, Stage, load, progress, raw_root
+from stages._common import PARAMS, Stage, load, raw_root
 
 
 @click.command(cls=Stage)
@@ -23,7 +23,8 @@ def main(root: Path | None, rows: bool) -> None:
     The raw root is --root, else $EGO4D_ROOT, else `data.root` in params.yaml. Nothing is written.
     """
     params = load()
-    from egopack.checking import check_data, table
+    from egopack.preparation.check import check_data, table
+    from egopack.runtime.progress import progress
     from egopack.tasks.base import check_task
 
     data, folder = params.data, raw_root(params, root)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages.common import METRICS, Stage, load
+from stages._common import METRICS, Stage, load
 
 
 @click.command(cls=Stage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages.common import MANIFEST, METRICS, SAMPLES, Stage, load
+from stages._common import MANIFEST, METRICS, SAMPLES, Stage, load
 
 
 @click.command(cls=Stage)
@@ -16,8 +16,8 @@ def main() -> None:
     counts the same from the raw files, before anything runs.
     """
     params = load()
-    from egopack.checking import collect, numbers
     from egopack.files import write_json
+    from egopack.preparation.check import collect, numbers
 
     report = collect(SAMPLES, params.tasks, METRICS / "shards.json", MANIFEST / "features", params.data.features)
     write_json(METRICS / "data.json", numbers(report))

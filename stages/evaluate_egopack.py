@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages.common import METRICS, MODELS, PARAMS, Stage, load, start
+from stages._common import METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage, load
 
 
 @click.command(cls=Stage)
@@ -15,18 +15,27 @@ def main(task: str) -> None:
     Writes data/predictions/egopack/TASK.parquet and metrics/egopack/TASK.json.
     """
     params = load()
+    from egopack.data.shard_reader import FeatureShards
+    from egopack.evaluation.evaluate import evaluate
     from egopack.files import write_json
+    from egopack.model.checkpoint import load_checkpoint
+    from egopack.runtime.device import set_up
     from egopack.tasks.base import check_task
-    from egopack.training.checkpoint import load_checkpoint
-    from stages.evaluation import evaluate
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
-    device = start(params.runtime, params.seed)
-    network = load_checkpoint(MODELS / "egopack" / task)
-    write_json(
-        METRICS / "egopack" / f"{task}.json",
-        evaluate(network, task, block.decode, params.seed, device, f"egopack/{task}"),
+    device = set_up(params.runtime, params.seed)
+    scores = evaluate(
+        load_checkpoint(MODELS / "egopack" / task),
+        task,
+        block.decode,
+        SAMPLES / task,
+        FeatureShards(SHARDS),
+        PREDICTIONS / "egopack" / f"{task}.parquet",
+        name=f"egopack/{task}",
+        seed=params.seed,
+        device=device,
     )
+    write_json(METRICS / "egopack" / f"{task}.json", scores)
 
 
 if __name__ == "__main__":

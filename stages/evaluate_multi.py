@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages.common import METRICS, MODELS, PACKS, Stage, load, start
+from stages._common import METRICS, MODELS, PACKS, PREDICTIONS, SAMPLES, SHARDS, Stage, load
 
 
 @click.command(cls=Stage)
@@ -15,17 +15,29 @@ def main(pack: str) -> None:
     Writes data/predictions/multi/PACK/<task>.parquet and metrics/multi/PACK.json.
     """
     params = load()
+    from egopack.data.shard_reader import FeatureShards
+    from egopack.evaluation.evaluate import evaluate
     from egopack.files import read_json, write_json
+    from egopack.model.checkpoint import load_checkpoint
+    from egopack.runtime.device import set_up
     from egopack.tasks.base import load_task
-    from egopack.training.checkpoint import load_checkpoint
-    from stages.evaluation import evaluate
 
-    device = start(params.runtime, params.seed)
+    device = set_up(params.runtime, params.seed)
     network = load_checkpoint(MODELS / "multi" / pack)
-    scores = {}
+    features, scores = FeatureShards(SHARDS), {}
     for task, one in read_json(PACKS / f"{pack}.evaluate.json").items():
         decode = load_task(task).Decode.model_validate(one["decode"])
-        scores[task] = evaluate(network, task, decode, params.seed, device, f"multi/{pack}/{task}")
+        scores[task] = evaluate(
+            network,
+            task,
+            decode,
+            SAMPLES / task,
+            features,
+            PREDICTIONS / "multi" / pack / f"{task}.parquet",
+            name=f"multi/{pack}/{task}",
+            seed=params.seed,
+            device=device,
+        )
     write_json(METRICS / "multi" / f"{pack}.json", scores)
 
 

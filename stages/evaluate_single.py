@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages.common import METRICS, MODELS, PARAMS, SAMPLES, Stage, load, start
+from stages._common import METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage, load
 
 
 @click.command(cls=Stage)
@@ -18,20 +18,30 @@ def main(task: str) -> None:
     params = load()
     import numpy as np
 
+    from egopack.data.shard_reader import FeatureShards
+    from egopack.data.splits import read_labels, read_split
+    from egopack.evaluation.evaluate import evaluate
     from egopack.evaluation.predict import rounded
     from egopack.files import write_json
-    from egopack.indexing import read_labels, read_split
+    from egopack.model.checkpoint import load_checkpoint
+    from egopack.runtime.device import set_up
     from egopack.tasks.base import check_task
-    from egopack.training.checkpoint import load_checkpoint
-    from stages.evaluation import evaluate
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
-    device = start(params.runtime, params.seed)
+    device = set_up(params.runtime, params.seed)
+    folder = SAMPLES / task
     scores = evaluate(
-        load_checkpoint(MODELS / "single" / task), task, block.decode, params.seed, device, f"single/{task}"
+        load_checkpoint(MODELS / "single" / task),
+        task,
+        block.decode,
+        folder,
+        FeatureShards(SHARDS),
+        PREDICTIONS / "single" / f"{task}.parquet",
+        name=f"single/{task}",
+        seed=params.seed,
+        device=device,
     )
     write_json(METRICS / "single" / f"{task}.json", scores)
-    folder = SAMPLES / task
     samples, labels = read_split(folder, "val"), read_labels(folder)
     guessed = block.task.chance(read_split(folder, "train"), samples, labels, np.random.default_rng(params.seed))
     write_json(METRICS / "chance" / f"{task}.json", rounded(block.task.score(guessed, samples, labels)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages.common import PACKS, PARAMS, SETTINGS, Stage, load
+from stages._common import PACKS, PARAMS, SETTINGS, Stage, load
 
 
 @click.command(cls=Stage)
@@ -13,7 +13,7 @@ def main(pack: str) -> None:
     """Write data/packs/PACK: what its training and its evaluation depend on, of the tasks that packs.PACK lists."""
     params = load()
     from egopack.errors import UserError
-    from egopack.packs import fill_pack
+    from egopack.preparation.packs import fill_pack
 
     if pack not in params.packs:
         raise UserError(f"{PARAMS}: packs: there is no {pack!r}, only {', '.join(params.packs)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages.common import MANIFEST, PARAMS, Stage, load, raw_root, start_folder
+from stages._common import MANIFEST, PARAMS, Stage, load, raw_root, start_folder
 
 
 @click.command(cls=Stage)
@@ -19,9 +19,9 @@ def main() -> None:
     from egopack.ego4d.manifest import fingerprint
     from egopack.errors import UserError
     from egopack.files import write_json
-    from egopack.training.starts import content, starts
+    from egopack.model import initial_weights
 
-    begins = starts(params, PARAMS)
+    begins = initial_weights.initial_checkpoints(params, PARAMS)
     folders = {training: None if folder is None else start_folder(folder) for training, folder in begins.items()}
     named = {task: block["annotations"] for task, block in params.tasks.items() if "annotations" in block}
     for task, source in named.items():
@@ -32,7 +32,7 @@ def main() -> None:
     for name, manifest in manifests.items():
         write_json(MANIFEST / f"{name}.json", manifest)
     for training, folder in folders.items():
-        write_json(MANIFEST / "start_from" / f"{training}.json", content(folder))
+        write_json(MANIFEST / "start_from" / f"{training}.json", initial_weights.fingerprint(folder))
     click.echo(f"{MANIFEST}: {', '.join(manifests)}")
 
 

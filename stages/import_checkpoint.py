@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import yaml
 
-from stages.common import Stage
+from stages._common import Stage
 
 if TYPE_CHECKING:
-    from egopack.training.network import NetworkSpec
+    from egopack.model.network import NetworkSpec
 
 
 @click.command(cls=Stage)
@@ -32,8 +32,8 @@ def main(file: Path, out: Path) -> None:
     A pack with a task that it lacks needs some epochs, or to be left out of `packs`. Where there is one checkpoint for
     each pack, write {pack} for the pack's name: start_from: data/imported/{pack}
     """
-    from egopack.training.checkpoint import save_checkpoint
-    from egopack.training.published import import_published
+    from egopack.model.checkpoint import save_checkpoint
+    from egopack.published.checkpoint import import_published
 
     network = import_published(file)
     save_checkpoint(out, network)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages.common import PARAMS, SAMPLES, SETTINGS, SHARDS, Stage, load, raw_root
+from stages._common import PARAMS, SAMPLES, SETTINGS, SHARDS, Stage, load, raw_root
 
 
 @click.command(cls=Stage)
@@ -19,7 +19,7 @@ def main(task: str) -> None:
     from egopack.data.grid import Grid
     from egopack.data.shard_reader import video_lengths
     from egopack.ego4d.annotations import Annotations
-    from egopack.indexing import index_task
+    from egopack.preparation.index import index_task
     from egopack.tasks.base import check_task
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)

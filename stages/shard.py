@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import click
 
-from stages.common import METRICS, SHARDS, Stage, load, progress, raw_root
+from stages._common import METRICS, SHARDS, Stage, load, raw_root
 
 
 @click.command(cls=Stage)
 def main() -> None:
     """Write data/shards: the feature rows of all videos, side by side on the grid of the first feature set.
 
-    An interrupted run goes on where it was. Videos with a damaged file are counted and named in metrics/shards.json.
+    An interrupted run resumes where it was. Videos with a damaged file are counted and named in metrics/shards.json.
     """
     params = load()
-    from egopack.data.shards import write_shards
     from egopack.ego4d.layout import feature_uids
     from egopack.ego4d.skips import Skips
     from egopack.files import write_json
+    from egopack.preparation.shards import write_shards
+    from egopack.runtime.progress import progress
 
     root, data, skips = raw_root(params), params.data, Skips()
     uids = feature_uids(root, list(data.features))

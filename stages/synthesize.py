@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages.common import BUILT_IN, Stage, load
+from stages._common import BUILT_IN, Stage, load
 
 
 @click.command(cls=Stage)
@@ -14,10 +14,10 @@ def main() -> None:
     Its size and difficulty are `synthetic` in params.yaml. It stands in for Ego4D where there is no licence.
     """
     params = load()
-    from egopack.ego4d.synthetic import write_corpus
-    from egopack.ego4d.world import SyntheticSettings
+    from egopack.synthetic.corpus import write_corpus
+    from egopack.synthetic.world import SyntheticParams
 
-    summary = write_corpus(BUILT_IN, SyntheticSettings(**params.synthetic.model_dump()))
+    summary = write_corpus(BUILT_IN, SyntheticParams(**params.synthetic.model_dump()))
     for split in ("train", "val", "test"):
         click.echo(f"{BUILT_IN}: {split}: " + ", ".join(f"{count:g} {what}" for what, count in summary[split].items()))
 

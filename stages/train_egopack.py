@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages.common import MODELS, PARAMS, PROTOTYPES, SAMPLES, SHARDS, load, start
-from stages.ranks import SharedStage
+from stages._common import MODELS, PARAMS, PROTOTYPES, SAMPLES, SHARDS, folders, initial_folder, load
+from stages._ranks import SharedStage
 
 if TYPE_CHECKING:
-    from egopack.training.distributed import Ranks
+    from egopack.runtime.ranks import Ranks
 
 
 @click.command(cls=SharedStage)
@@ -24,22 +24,27 @@ def main(ranks: Ranks, task: str) -> None:
     """
     params = load()
     from egopack.data.shard_reader import FeatureShards
-    from egopack.indexing import read_labels
+    from egopack.data.splits import read_labels
+    from egopack.model.checkpoint import load_checkpoint
+    from egopack.model.prototypes import load_prototypes
+    from egopack.model.regimes import novel_network
+    from egopack.runtime.device import set_up
     from egopack.tasks.base import check_task
-    from egopack.training.checkpoint import load_checkpoint
-    from egopack.training.prototypes import load_prototypes
-    from egopack.training.regimes import novel_network
-    from stages.training import Training
+    from egopack.training.run import Training
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
-    device = start(params.runtime, params.seed)
+    name = f"egopack/{task}"
+    device = set_up(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
     labels = {name: len(classes) for name, classes in read_labels(SAMPLES / task).items()}
     pack = load_checkpoint(MODELS / "multi" / block.regimes.pack)
     prototypes = load_prototypes(PROTOTYPES / f"{block.regimes.pack}.safetensors")
     network = novel_network(task, (block.params, labels), pack, prototypes, params.interaction)
     how = block.regimes.egopack
-    Training(f"egopack/{task}", network, how, params, device, ranks).run_alone(task, how.batch_size, features)
+    training = Training(
+        name, network, how, params.runtime, params.seed, device, ranks, folders(), initial_folder(params, name)
+    )
+    training.run_alone(task, how.batch_size, features)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages.common import PACKS, SHARDS, load, start
-from stages.ranks import SharedStage
+from stages._common import PACKS, SAMPLES, SHARDS, folders, initial_folder, load
+from stages._ranks import SharedStage
 
 if TYPE_CHECKING:
-    from egopack.training.distributed import Ranks
+    from egopack.runtime.ranks import Ranks
 
 
 @click.command(cls=SharedStage)
@@ -24,27 +24,33 @@ def main(ranks: Ranks, pack: str) -> None:
     params = load()
     from egopack.data.shard_reader import FeatureShards
     from egopack.files import read_json
+    from egopack.model.regimes import multi_network
+    from egopack.runtime.device import set_up
     from egopack.tasks.base import load_task
-    from egopack.training.regimes import multi_batch_sizes, multi_network, train_loader
-    from stages.training import Training, samples_of
+    from egopack.training.loaders import multi_batch_sizes, train_loader
+    from egopack.training.run import Training, samples_of
 
-    device = start(params.runtime, params.seed)
+    name = f"multi/{pack}"
+    device = set_up(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
     members = read_json(PACKS / f"{pack}.train.json")
     setups = {
-        name: (load_task(name).Params.model_validate(one["params"]), one["labels"]) for name, one in members.items()
+        task: (load_task(task).Params.model_validate(one["params"]), one["labels"]) for task, one in members.items()
     }
-    samples = {name: samples_of(name, params.multi) for name in members}
-    sizes = multi_batch_sizes({name: len(of) for name, of in samples.items()}, params.multi.base_batch)
+    samples = {task: samples_of(SAMPLES / task, params.multi) for task in members}
+    sizes = multi_batch_sizes({task: len(of) for task, of in samples.items()}, params.multi.base_batch)
     network = multi_network(features.width, params.backbone, setups, params.multi.levels)
     radius_s = params.backbone.radius_s
     loaders = {
-        name: train_loader(
-            name, setup[0], samples[name], features, batch_size=sizes[name], radius_s=radius_s, seed=params.seed
+        task: train_loader(
+            task, setup[0], samples[task], features, batch_size=sizes[task], radius_s=radius_s, seed=params.seed
         )
-        for name, setup in setups.items()
+        for task, setup in setups.items()
     }
-    Training(f"multi/{pack}", network, params.multi, params, device, ranks).run(loaders)
+    training = Training(
+        name, network, params.multi, params.runtime, params.seed, device, ranks, folders(), initial_folder(params, name)
+    )
+    training.run(loaders)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages.common import PARAMS, SAMPLES, SHARDS, load, start
-from stages.ranks import SharedStage
+from stages._common import PARAMS, SAMPLES, SHARDS, folders, initial_folder, load
+from stages._ranks import SharedStage
 
 if TYPE_CHECKING:
-    from egopack.training.distributed import Ranks
+    from egopack.runtime.ranks import Ranks
 
 
 @click.command(cls=SharedStage)
@@ -24,18 +24,23 @@ def main(ranks: Ranks, task: str) -> None:
     """
     params = load()
     from egopack.data.shard_reader import FeatureShards
-    from egopack.indexing import read_labels
+    from egopack.data.splits import read_labels
+    from egopack.model.regimes import single_network
+    from egopack.runtime.device import set_up
     from egopack.tasks.base import check_task
-    from egopack.training.regimes import single_network
-    from stages.training import Training
+    from egopack.training.run import Training
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
-    device = start(params.runtime, params.seed)
+    name = f"single/{task}"
+    device = set_up(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
     labels = {name: len(classes) for name, classes in read_labels(SAMPLES / task).items()}
     network = single_network(features.width, params.backbone, task, (block.params, labels))
     how = block.regimes.train
-    Training(f"single/{task}", network, how, params, device, ranks).run_alone(task, how.batch_size, features)
+    training = Training(
+        name, network, how, params.runtime, params.seed, device, ranks, folders(), initial_folder(params, name)
+    )
+    training.run_alone(task, how.batch_size, features)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.workplace import Workplace, write_small_corpus
+from tests.support.workplace import Workplace, write_small_corpus
 
 PARITY_DIR = Path(__file__).parent / "parity"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from egopack.files import PARTIAL, atomic_folder, atomic_path, write_json
-from tests.full_disk import full_disk
+from tests.support.full_disk import full_disk
 
 SOURCE = Path(__file__).parents[1] / "src"
 

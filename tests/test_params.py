@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from egopack.errors import UserError
-from egopack.params import OptimiserParams, Params, RuntimeParams, check, load_params
+from egopack.params import OptimizerParams, Params, RuntimeParams, check, load_params
 from egopack.tasks.base import check_task
 
 REPOSITORY = Path(__file__).parents[1]
@@ -223,7 +223,7 @@ def test_a_block_that_is_no_mapping(key: str, tmp_path: Path) -> None:
 
 
 def test_numbers_written_as_text_are_read() -> None:
-    params = OptimiserParams.model_validate({"epochs": "3", "warmup_epochs": "0", "lr": "1e-05"})
+    params = OptimizerParams.model_validate({"epochs": "3", "warmup_epochs": "0", "lr": "1e-05"})
     assert (params.epochs, params.warmup_epochs, params.lr) == (3, 0, 1e-5)
     assert type(params.lr) is float
 

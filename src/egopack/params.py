@@ -142,7 +142,7 @@ class ExtrasParams(Strict):
         return self.evaluate_every > 0 and (done % self.evaluate_every == 0 or done == epochs)
 
 
-class OptimiserParams(Strict):
+class OptimizerParams(Strict):
     """Adam and the learning rate as a function of the step (section 5 of the method)."""
 
     epochs: Annotated[int, Field(ge=0)]
@@ -154,7 +154,7 @@ class OptimiserParams(Strict):
     extras: ExtrasParams = ExtrasParams()
 
     @model_validator(mode="after")
-    def _warmup_fits(self) -> OptimiserParams:
+    def _warmup_fits(self) -> OptimizerParams:
         if not self.epochs and self.extras.start_from is None:
             raise ValueError("epochs 0 trains nothing; only with extras.start_from is there something to keep")
         if self.warmup_epochs > self.epochs:
@@ -162,13 +162,13 @@ class OptimiserParams(Strict):
         return self
 
 
-class TrainParams(OptimiserParams):
+class TrainParams(OptimizerParams):
     """One task's training, alone or helped by a pack."""
 
     batch_size: Count
 
 
-class MultiParams(OptimiserParams):
+class MultiParams(OptimizerParams):
     """Multi-task training of a pack on a backbone of `levels`: a task's batch is base_batch * (its length // the
     shortest length).
     """

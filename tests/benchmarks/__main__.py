@@ -35,7 +35,7 @@ def run_here(case: str, *, quick: bool = False, threads: int = 2, seconds: float
     import torch
 
     from egopack.params import RuntimeParams
-    from stages.common import start
+    from stages._common import start
     from tests.benchmarks.measure import measure
 
     if not quick:

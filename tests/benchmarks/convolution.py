@@ -55,7 +55,7 @@ def same_by_edge(conv: TDGC, pos: np.ndarray, lengths: list[int]) -> None:
     x: Tensor = torch.randn(len(pos), conv.size)
     edges = radius_edges(pos, lengths, RADIUS_S)
     with torch.no_grad():
-        message = torch.nn.functional.leaky_relu(conv.neighbour(x), 0.2)
+        message = torch.nn.functional.leaky_relu(conv.neighbor(x), 0.2)
         received = aggregate_by_edge(message, conv.gates(edges.distances), edges, signed=True, mean=True)
         torch.testing.assert_close(conv(x, edges), received + conv.root(x) + conv.bias, rtol=1e-4, atol=1e-4)
 

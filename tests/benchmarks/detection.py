@@ -21,7 +21,7 @@ from egopack.detection.nms import Detections, suppress
 from egopack.tasks.mq import RECALL_AT, RECALL_TIOU, TIOU, MqDecode
 from tests.benchmarks.measure import Work
 from tests.benchmarks.workloads import QUICK, Size, batch_of, network_of, sample_of, size_of
-from tests.detection import oracles
+from tests.support import detection_oracles as oracles
 
 CLASSES = 110
 NMS_SEGMENTS, KEPT = 40_000, 2000

@@ -9,9 +9,9 @@ import torch
 
 from egopack.data.batch import nodes_in_segments
 from egopack.data.loader import Loader
+from egopack.model.prototypes import build_prototypes
 from egopack.nn.heads import segment_mean
 from egopack.tasks.lta import best_edit_distance
-from egopack.training.prototypes import build_prototypes
 from tests.benchmarks.floor import floor_of, products_of
 from tests.benchmarks.measure import Run, Work
 from tests.benchmarks.workloads import RADIUS_S, network_of, sample_of, size_of

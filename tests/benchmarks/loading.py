@@ -16,14 +16,14 @@ from egopack.data.loader import FeatureRows, Loader
 from egopack.data.samples import Sample
 from egopack.data.shard_reader import COLUMNS, VIDEOS, FeatureShards, shard_name
 from egopack.training.loop import step
-from egopack.training.optimiser import make_optimiser
+from egopack.training.optimizer import make_optimizer
 from tests.benchmarks.measure import Work
 from tests.benchmarks.workloads import (
     RADIUS_S,
     Size,
     levels_of,
     network_of,
-    optimiser_params,
+    optimizer_params,
     sample_of,
     size_of,
 )
@@ -105,14 +105,14 @@ def forget(folder: Path) -> None:
 def idle_share(name: str, loader: Loader, size: Size, steps: int) -> float:
     """Share of the time of `steps` training steps that is spent waiting for a batch, the first of them left out."""
     network = network_of((name,), size).train()
-    optimiser = make_optimiser(network, optimiser_params())
+    optimizer = make_optimizer(network, optimizer_params())
     batches = loader.forever()
-    step(network, optimiser, {name: next(batches)}, 1.0)
+    step(network, optimizer, {name: next(batches)}, 1.0)
     waited = worked = 0.0
     for _ in range(steps):
         start = time.perf_counter()
         batch = next(batches)
         got = time.perf_counter()
-        step(network, optimiser, {name: batch}, 1.0)
+        step(network, optimizer, {name: batch}, 1.0)
         waited, worked = waited + got - start, worked + time.perf_counter() - got
     return waited / (waited + worked)

@@ -28,11 +28,11 @@ from typing import Any
 import numpy as np
 
 from egopack.data.shard_reader import FeatureShards
-from egopack.data.shards import write_shards
 from egopack.ego4d.features import read_features
 from egopack.ego4d.layout import feature_uids
 from egopack.ego4d.skips import Skips
 from egopack.params import FeatureSet
+from egopack.preparation.shards import write_shards
 from tests.benchmarks.measure import Work, clock, digits
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from egopack.training.loop import step
-from egopack.training.optimiser import make_optimiser
+from egopack.training.optimizer import make_optimizer
 from tests.benchmarks.floor import floor_of, products_of
 from tests.benchmarks.measure import Work
-from tests.benchmarks.workloads import SUPPORT, TASKS, batch_of, network_of, optimiser_params, size_of
+from tests.benchmarks.workloads import SUPPORT, TASKS, batch_of, network_of, optimizer_params, size_of
 
 GOALS = {"ar": 1.3, "oscc": 1.3, "mq": 1.3, "lta": 1.4, "pnr": 1.4, "multi": 1.5, "egopack_ar": 1.5, "egopack_mq": 1.5}
 
@@ -19,7 +19,7 @@ def make(case: str, quick: bool) -> Work:
     novel = kind.removeprefix("egopack_")
     names = TASKS if kind == "multi" else (novel,)
     network = network_of(names, size, SUPPORT[novel] if novel != kind else ()).train()
-    optimiser = make_optimiser(network, optimiser_params())
+    optimizer = make_optimizer(network, optimizer_params())
     batches = {name: batch_of(name, size) for name in names}
 
     def forward() -> None:
@@ -29,7 +29,7 @@ def make(case: str, quick: bool) -> Work:
     last = {}
 
     def ours() -> None:
-        last["report"] = step(network, optimiser, batches, 1.0)
+        last["report"] = step(network, optimizer, batches, 1.0)
 
     def check() -> None:
         assert torch.isfinite(last["report"].grad_norm), "the step's gradient is not finite"

@@ -7,8 +7,10 @@ import sys
 
 from tests.benchmarks.measure import Run, Work
 
-TRAINING = "egopack.data.shard_reader, egopack.indexing, egopack.tasks.mq, egopack.training.regimes, stages.training"
-EVALUATING = "egopack.evaluation.predict, stages.evaluation"
+TRAINING = ", ".join(
+    f"egopack.{module}" for module in ("data.shard_reader", "data.splits", "tasks.mq", "model.regimes", "training.run")
+)
+EVALUATING = "egopack.evaluation.predict, egopack.evaluation.evaluate"
 
 
 def make(case: str, quick: bool) -> Work:

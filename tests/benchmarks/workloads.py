@@ -11,10 +11,10 @@ import torch
 from egopack.data.batch import Batch, collate
 from egopack.data.grid import Grid
 from egopack.data.samples import Sample
-from egopack.params import BackboneParams, InteractionParams, OptimiserParams, TaskParams
+from egopack.model.network import NeckSpec, Network, NetworkSpec, TaskSpec
+from egopack.params import BackboneParams, InteractionParams, OptimizerParams, TaskParams
 from egopack.tasks.base import load_task
 from egopack.tasks.pnr import window_targets
-from egopack.training.network import NeckSpec, Network, NetworkSpec, TaskSpec
 
 TASKS = ("ar", "oscc", "lta", "pnr", "mq")
 GRID = Grid(16, 30.0)
@@ -132,5 +132,5 @@ def network_of(names: Sequence[str], size: Size, support: Sequence[str] = ()) ->
     return network
 
 
-def optimiser_params() -> OptimiserParams:
-    return OptimiserParams(epochs=15, warmup_epochs=5, lr=1e-4, weight_decay=1e-5)
+def optimizer_params() -> OptimizerParams:
+    return OptimizerParams(epochs=15, warmup_epochs=5, lr=1e-4, weight_decay=1e-5)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from egopack.data.batch import collate, move, nodes_in_segments
-from tests import small
+from tests.support import small
 
 quarters = st.integers(0, 20).map(lambda tick: tick / 4)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from egopack.data.hdf5 import new_hdf5, new_table
-from tests.full_disk import full_disk
+from tests.support.full_disk import full_disk
 
 
 def write(path: Path) -> None:

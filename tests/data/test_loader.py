@@ -10,16 +10,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from egopack.data.loader import Draw, Loader
+from egopack.data.loader import Augment, Loader
 from egopack.data.samples import Sample
-from tests import small
+from tests.support import small
 
 
 def loader_of(
-    count: int, batch_size: int, *, seed: int = 0, draw: Draw | None = lambda sample, generator: sample
+    count: int, batch_size: int, *, seed: int = 0, augment: Augment | None = lambda sample, generator: sample
 ) -> Loader:
     samples = small.samples_of("lta", count)
-    return Loader(samples, small.Features(), batch_size=batch_size, levels=1, radius_s=2.0, seed=seed, draw=draw)
+    return Loader(samples, small.Features(), batch_size=batch_size, levels=1, radius_s=2.0, seed=seed, augment=augment)
 
 
 def keys_of(loader: Loader, epoch: int) -> list[tuple[str, ...]]:
@@ -46,54 +46,54 @@ def test_the_order_is_a_function_of_seed_and_epoch() -> None:
 
 
 def test_without_draw_samples_come_in_their_order() -> None:
-    loader = loader_of(5, 2, draw=None)
+    loader = loader_of(5, 2, augment=None)
     expected = [sample.key for sample in loader.samples]
     for epoch in (0, 3):
         assert [key for batch in keys_of(loader, epoch) for key in batch] == expected
 
 
 def marked(sample: Sample, generator: np.random.Generator) -> Sample:
-    return replace(sample, targets=sample.targets | {"drawn": generator.random(1)})
+    return replace(sample, targets=sample.targets | {"augmented": generator.random(1)})
 
 
-def drawn(loader: Loader, epoch: int) -> dict[str, float]:
+def augmented(loader: Loader, epoch: int) -> dict[str, float]:
     pairs = [
         pair
         for batch, _ in loader.epoch(epoch)
-        for pair in zip(batch.keys, batch.targets["drawn"].tolist(), strict=True)
+        for pair in zip(batch.keys, batch.targets["augmented"].tolist(), strict=True)
     ]
     return dict(pairs)
 
 
 def test_what_is_drawn_does_not_depend_on_earlier_epochs() -> None:
-    one, other = loader_of(7, 3, draw=marked), loader_of(7, 3, draw=marked)
-    earlier = [drawn(one, epoch) for epoch in range(3)]
-    assert drawn(other, 2) == earlier[2]
+    one, other = loader_of(7, 3, augment=marked), loader_of(7, 3, augment=marked)
+    earlier = [augmented(one, epoch) for epoch in range(3)]
+    assert augmented(other, 2) == earlier[2]
     values = [value for epoch in earlier for value in epoch.values()]
     assert len(set(values)) == 21  # anew in every epoch, another for every sample
 
 
 def test_what_is_drawn_does_not_depend_on_the_order_of_samples() -> None:
-    loader = loader_of(6, 2, seed=3, draw=marked)
+    loader = loader_of(6, 2, seed=3, augment=marked)
     shuffled_by = np.random.default_rng([3, 1]).random()
-    assert shuffled_by not in drawn(loader, 1).values(), "samples are drawn from the numbers that shuffled them"
+    assert shuffled_by not in augmented(loader, 1).values(), "samples are drawn from the numbers that shuffled them"
 
 
 def test_the_samples_stay_as_they_were() -> None:
-    loader = loader_of(4, 2, draw=marked)
+    loader = loader_of(4, 2, augment=marked)
     before = [sorted(sample.targets) for sample in loader.samples]
     for batch, chosen in loader.epoch():
-        assert "drawn" in batch.targets
+        assert "augmented" in batch.targets
         assert [sample.key for sample in chosen] == list(batch.keys)
     assert [sorted(sample.targets) for sample in loader.samples] == before
 
 
 def test_batches_made_ahead_equal_those_made_when_asked() -> None:
-    loader = loader_of(7, 3, draw=marked)
+    loader = loader_of(7, 3, augment=marked)
     for index, (batch, chosen) in enumerate(loader.epoch(1)):
         again = loader.batch(1, index, chosen)
         assert torch.equal(batch.x, again.x)
-        assert torch.equal(batch.targets["drawn"], again.targets["drawn"])
+        assert torch.equal(batch.targets["augmented"], again.targets["augmented"])
 
 
 def test_forever_is_one_epoch_after_the_other() -> None:

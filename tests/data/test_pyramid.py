@@ -56,11 +56,11 @@ def test_the_reverse_of_every_edge_is_an_edge(ticks: list[float], radius: float)
 
 
 @pytest.mark.parametrize(("gap", "count"), [(2.0, 2), (2.0 + 0.5 * DISTANCE_RESOLUTION_S, 2), (2.001, 0)])
-def test_a_neighbour_at_exactly_the_radius_counts(gap: float, count: int) -> None:
+def test_a_neighbor_at_exactly_the_radius_counts(gap: float, count: int) -> None:
     assert len(radius_edges(np.array([0.0, gap]), [2], 2.0).source) == count
 
 
-def test_nodes_at_one_place_are_neighbours_with_no_sign() -> None:
+def test_nodes_at_one_place_are_neighbors_with_no_sign() -> None:
     edges = radius_edges(np.zeros(3, np.float32), [3], 1.0)
     assert len(edges.source) == 6
     assert edges.sign.tolist() == [0.0] * 6
@@ -81,7 +81,7 @@ def test_pooling_indices(lengths: list[int]) -> None:
             left, right = i - 1 if i > 0 else i, i + 1 if i + 1 < length else i
             expected.append((start + left, start + i, start + right, float(i > 0), float(i + 1 < length)))
     pooling = even_nodes(lengths)
-    columns = (pooling.left, pooling.centre, pooling.right, pooling.left_weight, pooling.right_weight)
+    columns = (pooling.left, pooling.center, pooling.right, pooling.left_weight, pooling.right_weight)
     assert list(zip(*(column.tolist() for column in columns), strict=True)) == expected
 
 
@@ -102,8 +102,8 @@ def test_levels_are_every_second_node_at_twice_the_radius(lengths: list[int], le
         assert (level.pooling is None) == (index == levels - 1)
     for level, above in pairwise(pyramid):
         assert level.pooling is not None
-        assert level.pos[level.pooling.centre].tolist() == above.pos.tolist()
-        assert level.video[level.pooling.centre].tolist() == above.video.tolist()
+        assert level.pos[level.pooling.center].tolist() == above.pos.tolist()
+        assert level.video[level.pooling.center].tolist() == above.video.tolist()
 
 
 def test_a_regular_grid_has_few_distances_at_every_level() -> None:

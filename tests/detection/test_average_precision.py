@@ -18,7 +18,7 @@ from egopack.detection.average_precision import (
     recall_class_mean,
     recall_pooled,
 )
-from tests.detection import oracles
+from tests.support import detection_oracles as oracles
 
 MODULES = Path(__file__).parents[1] / "parity" / "modules"
 TIOU = (0.1, 0.5, 1.0)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from egopack.detection.nms import Detections, suppress
-from tests.detection import oracles
+from tests.support import detection_oracles as oracles
 
 FIXTURES = sorted((Path(__file__).parents[1] / "parity" / "modules").glob("nms_*.npz"))
 Inputs = tuple[Tensor, Tensor, Tensor]

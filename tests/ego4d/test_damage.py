@@ -16,8 +16,8 @@ import pytest
 import torch
 from click.testing import Result
 
-from tests.full_disk import full_disk
-from tests.workplace import SETTINGS, Workplace
+from tests.support.full_disk import full_disk
+from tests.support.workplace import SETTINGS, Workplace
 
 SET = SETTINGS.feature_set
 TASKS = {"fho_lta": ("ar", "lta"), "fho_oscc-pnr": ("oscc", "pnr"), "moments": ("mq",)}
@@ -433,7 +433,7 @@ def test_a_disk_that_fills_while_another_stage_writes(stage: str, arguments: lis
 
 
 def test_an_interrupted_shard_is_not_taken_for_whole(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from egopack.data import shards
+    from egopack.preparation import shards
 
     read, seen = shards.VideoFeatures, []
 

@@ -109,15 +109,15 @@ def test_files_cut_short_are_damaged(tmp_path: Path, kept: float) -> None:
 
 
 def nearest(grid: FeatureSet, other: FeatureSet, i: int) -> int:
-    """Row of `other` centred nearest to row i of `grid`, by trying all; of two as near, the one that starts nearest."""
+    """Row of `other` centerd nearest to row i of `grid`, by trying all; of two as near, the one that starts nearest."""
 
     def start_and_centre(one: FeatureSet, row: int) -> tuple[Fraction, Fraction]:
         start = Fraction(one.stride * row) / Fraction(one.fps)
         return start, start + Fraction(one.window, 2) / Fraction(one.fps)
 
-    start, centre = start_and_centre(grid, i)
+    start, center = start_and_centre(grid, i)
     rows = range(-40, 400)
-    distance = [(abs(start_and_centre(other, j)[1] - centre), abs(start_and_centre(other, j)[0] - start)) for j in rows]
+    distance = [(abs(start_and_centre(other, j)[1] - center), abs(start_and_centre(other, j)[0] - start)) for j in rows]
     return rows[min(range(len(rows)), key=lambda n: distance[n])]
 
 
@@ -160,9 +160,9 @@ def test_the_odd_last_row_is_off_by_less_than_a_stride(frames: int, one: tuple[i
     starts = [official_starts(frames, each.stride, each.window) for each in pair]
     assert official_starts(39, 16, 32) == [0, 7]  # the example of the official documentation
     for own, theirs in zip(*aligned_rows(pair, [len(each) for each in starts]), strict=True):
-        centres = [starts[k][row] + pair[k].window / 2 for k, row in enumerate((own, theirs))]
+        centers = [starts[k][row] + pair[k].window / 2 for k, row in enumerate((own, theirs))]
         on_grid = [pair[k].stride * row + pair[k].window / 2 for k, row in enumerate((own, theirs))]
-        assert all(0 <= ideal - true < each.stride for ideal, true, each in zip(on_grid, centres, pair, strict=True))
+        assert all(0 <= ideal - true < each.stride for ideal, true, each in zip(on_grid, centers, pair, strict=True))
 
 
 def read_video(files: list[Path], sets: list[FeatureSet], storage: str) -> tuple[np.ndarray, int]:

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from egopack.data.shard_reader import FeatureShards
-from egopack.indexing import read_labels, read_split
+from egopack.data.splits import read_labels, read_split
 from egopack.params import FeatureSet
-from tests.workplace import SETTINGS, Workplace
+from tests.support.workplace import SETTINGS, Workplace
 
 SET, WIDTH = SETTINGS.feature_set, SETTINGS.feature_size
 

@@ -11,13 +11,13 @@ from egopack.errors import UserError
 from egopack.evaluation import predict as module
 from egopack.evaluation.predict import predict, read_predictions, rounded, write_predictions
 from egopack.tasks.base import load_task
-from tests import small
+from tests.support import small
 
 CPU = torch.device("cpu")
 
 
 def table_of(name: str, count: int = 5, seed: int = 0) -> pd.DataFrame:
-    network = small.randomise(small.network_of(name, backbone=small.backbone_params(dropout=0.5)))
+    network = small.randomize(small.network_of(name, backbone=small.backbone_params(dropout=0.5)))
     decode = load_task(name).Decode()
     return predict(network, name, small.samples_of(name, count), small.Features(), decode, seed=seed, device=CPU)
 

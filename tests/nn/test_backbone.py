@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from egopack.data.pyramid import Pyramid, build_pyramid, even_nodes
 from egopack.nn.backbone import Backbone, LevelBlock, pool_nodes
-from tests import small
+from tests.support import small
 
 WIDTH, HIDDEN = 5, 8
 LENGTHS = [11, 1, 6]
@@ -24,7 +24,7 @@ def pyramid_of(lengths: list[int], levels: int) -> Pyramid:
 
 
 def backbone_of(levels: int = 3, **changes: Any) -> Backbone:
-    return small.randomise(Backbone(WIDTH, levels, small.backbone_params(HIDDEN, **changes))).eval()
+    return small.randomize(Backbone(WIDTH, levels, small.backbone_params(HIDDEN, **changes))).eval()
 
 
 @settings(max_examples=40, deadline=None)

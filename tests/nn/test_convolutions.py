@@ -10,7 +10,7 @@ from torch_geometric.nn import GATConv, GCNConv, PositionalEncoding, SAGEConv, S
 from egopack.data.pyramid import Level, build_pyramid
 from egopack.nn.convolutions import make_convolution, position_encoding
 from egopack.params import ConvParams
-from tests import small
+from tests.support import small
 
 SIZE, LENGTHS = 8, [7, 1, 5]
 POS = torch.tensor([0.0, 0.5, 0.5, 1.0, 4.0, 4.5, 9.0, 0.0, 0.0, 1.5, 3.0, 3.5, 8.0])
@@ -44,7 +44,7 @@ def published(name: str, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("name", NAMES[1:])
 def test_equals_the_class_of_pyg(name: str) -> None:
-    conv = small.randomise(make_convolution(name, SIZE, ConvParams()))
+    conv = small.randomize(make_convolution(name, SIZE, ConvParams()))
     x = torch.randn(len(POS), SIZE, requires_grad=True)
     out = conv(x, level_of(POS, LENGTHS))
     assert out.shape == x.shape
@@ -57,7 +57,7 @@ def test_equals_the_class_of_pyg(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_videos_of_a_batch_do_not_meet(name: str) -> None:
-    conv = small.randomise(make_convolution(name, SIZE, ConvParams(gate_size=4)))
+    conv = small.randomize(make_convolution(name, SIZE, ConvParams(gate_size=4)))
     x = torch.randn(len(POS), SIZE)
     parts = zip(x.split(LENGTHS), POS.split(LENGTHS), strict=True)
     alone = torch.cat([conv(own, level_of(pos, [len(pos)])) for own, pos in parts])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from egopack.nn.dropout import Dropout
-from tests.threads import threads
+from tests.support.threads import threads
 
 
 def mask(p: float, seed: int, count: int = 200_000) -> Tensor:
@@ -33,7 +33,7 @@ def test_masks_of_two_seeds_and_shifted_masks_are_independent(other: int, shift:
 
 
 @pytest.mark.parametrize("shift", [1, 2, 3, 64, 768, 4096])
-def test_neighbours_are_independent(shift: int) -> None:
+def test_neighbors_are_independent(shift: int) -> None:
     one = mask(0.5, 3)
     assert abs((one == one.roll(shift)).float().mean().item() - 0.5) < 0.006
 

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from egopack.data.batch import SegmentNodes
 from egopack.nn.heads import Classifier, Neck, NormedLinear, segment_mean, segment_mean_by_node, video_max, video_mean
-from tests import small
+from tests.support import small
 
 
 def test_neck_by_hand() -> None:
-    neck = small.randomise(Neck(6, 4, 0.0))
+    neck = small.randomize(Neck(6, 4, 0.0))
     x = torch.randn(5, 6)
     weights = dict(neck.named_parameters())
     hidden = F.layer_norm(
@@ -26,7 +26,7 @@ def test_neck_by_hand() -> None:
 
 
 def test_classifier_by_hand() -> None:
-    head = small.randomise(Classifier(6, 3, hidden=4, dropout=0.0))
+    head = small.randomize(Classifier(6, 3, hidden=4, dropout=0.0))
     plain = nn.Sequential(
         *(nn.Linear(6, 4), nn.LayerNorm(4), nn.ReLU()), *(nn.Linear(4, 4), nn.LayerNorm(4), nn.ReLU()), nn.Linear(4, 3)
     )
@@ -125,7 +125,7 @@ def test_gradients_by_finite_differences(function: object) -> None:
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 @pytest.mark.parametrize("training", [True, False])
 def test_classifier_with_context_is_that_of_both_side_by_side(dropout: float, training: bool) -> None:
-    head = small.randomise(Classifier(10, 3, hidden=4, dropout=dropout)).train(training)
+    head = small.randomize(Classifier(10, 3, hidden=4, dropout=dropout)).train(training)
     assert isinstance(head, Classifier)
     x, context = torch.randn(7, 6, requires_grad=True), torch.randn(2, 4, requires_grad=True)
     owner = torch.tensor([0, 0, 1, 0, 1, 1, 1])

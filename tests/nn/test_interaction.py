@@ -15,8 +15,8 @@ from torch_geometric.nn import GraphConv, SAGEConv
 from egopack.nn import interaction as module
 from egopack.nn.interaction import Interaction, PrototypeConv, gather, gather_by_bag, nearest_prototypes, smallest
 from egopack.params import InteractionParams
-from tests import small
-from tests.threads import threads
+from tests.support import small
+from tests.support.threads import threads
 
 N, P, SIZE = 6, 10, 4
 
@@ -119,12 +119,12 @@ def test_the_search_has_no_gradient() -> None:
 @pytest.mark.parametrize("name", ["sage", "graph"])
 def test_convolution_equals_that_of_pyg(name: Any) -> None:
     x, prototypes = (value.requires_grad_() for value in tensors())
-    conv = small.randomise(PrototypeConv(SIZE, 5, name))
+    conv = small.randomize(PrototypeConv(SIZE, 5, name))
     index, weight = nearest_prototypes(x, prototypes, 3, "cosine")
     source, target = index.flatten(), P + torch.arange(N).repeat_interleave(3)
     theirs = SAGEConv(SIZE, 5) if name == "sage" else GraphConv(SIZE, 5, aggr="add")
-    neighbour, root = (theirs.lin_l, theirs.lin_r) if name == "sage" else (theirs.lin_rel, theirs.lin_root)
-    neighbour.load_state_dict(conv.neighbour.state_dict())
+    neighbor, root = (theirs.lin_l, theirs.lin_r) if name == "sage" else (theirs.lin_rel, theirs.lin_root)
+    neighbor.load_state_dict(conv.neighbor.state_dict())
     root.load_state_dict(conv.root.state_dict())
     table = torch.cat([prototypes, x])
     extra = () if name == "sage" else (weight.flatten(),)
@@ -139,7 +139,7 @@ def test_convolution_equals_that_of_pyg(name: Any) -> None:
 
 def interaction_of(prototypes: Tensor, **changes: Any) -> Interaction:
     params = InteractionParams.model_validate({"k": 3, "hidden": 5} | changes)
-    return small.randomise(Interaction(prototypes.clone(), params)).eval()
+    return small.randomize(Interaction(prototypes.clone(), params)).eval()
 
 
 @pytest.mark.parametrize("conv", ["sage", "graph"])
@@ -164,7 +164,7 @@ def test_every_stage_starts_from_the_original_prototypes(conv: str, depth: int) 
     assert torch.equal(net.prototypes, prototypes)
 
 
-def test_fewer_prototypes_than_neighbours() -> None:
+def test_fewer_prototypes_than_neighbors() -> None:
     x, prototypes = tensors(p=2)
     out, (match,) = interaction_of(prototypes, k=8).matched(x)
     assert match.shape == (N, 2)

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from egopack.model.network import NeckSpec, Network, NetworkSpec
 from egopack.params import InteractionParams
-from egopack.training.network import NeckSpec, Network, NetworkSpec
-from tests import small
+from tests.support import small
 
 WAITING = ("local_scalar_dense", "nonzero", "unique", "masked_select", "equal", "is_nonzero")
 

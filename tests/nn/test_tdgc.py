@@ -18,8 +18,8 @@ from torch_geometric.nn import MessagePassing
 from egopack.data.pyramid import Edges, radius_edges
 from egopack.nn import tdgc
 from egopack.nn.tdgc import MOST_DISTANCES, TDGC, aggregate, aggregate_by_edge
-from tests import small
-from tests.threads import threads
+from tests.support import small
+from tests.support.threads import threads
 
 OPTIONS: list[dict[str, Any]] = [
     {},
@@ -44,7 +44,7 @@ class Plain(MessagePassing):
         return received + F.linear(x, self.conv.root.weight) + self.conv.bias
 
     def message(self, x_j: Tensor, pos_i: Tensor, pos_j: Tensor) -> Tensor:
-        out = F.leaky_relu(F.linear(x_j, self.conv.neighbour.weight, self.conv.neighbour.bias), 0.2)
+        out = F.leaky_relu(F.linear(x_j, self.conv.neighbor.weight, self.conv.neighbor.bias), 0.2)
         if self.conv.signed:
             out = out * torch.sign(pos_j - pos_i)
         if self.conv.gated:
@@ -82,7 +82,7 @@ def graph_of(lengths: list[int], *, size: int = 8, radius: float = 2.0, seed: in
 
 def conv_of(size: int = 8, **options: Any) -> TDGC:
     conv = TDGC(size, gate_size=5, **options)
-    small.randomise(conv)
+    small.randomize(conv)
     return conv
 
 
@@ -194,7 +194,7 @@ def test_an_irregular_graph_goes_edge_by_edge(monkeypatch: pytest.MonkeyPatch) -
     assert called
 
 
-def test_a_node_with_no_neighbour_gets_the_root_term_alone(path: str) -> None:
+def test_a_node_with_no_neighbor_gets_the_root_term_alone(path: str) -> None:
     conv = conv_of()
     x = torch.randn(4, 8)
     edges = radius_edges(np.array([0.0, 100.0, 0.0, 0.5]), [2, 2], 2.0)
@@ -209,7 +209,7 @@ def test_a_node_with_no_neighbour_gets_the_root_term_alone(path: str) -> None:
         assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in conv.parameters())
 
 
-def test_a_neighbour_at_the_same_place_sends_nothing_but_counts(path: str) -> None:
+def test_a_neighbor_at_the_same_place_sends_nothing_but_counts(path: str) -> None:
     conv = conv_of()
     x = torch.randn(3, 8)
     together = conv(x, radius_edges(np.array([0.0, 0.0, 1.0]), [3], 2.0)) - conv.root(x) - conv.bias
@@ -230,8 +230,8 @@ def test_videos_of_a_batch_do_not_meet(options: dict[str, Any], path: str) -> No
 
 def test_initial_values() -> None:
     conv = TDGC(6)
-    assert torch.equal(conv.neighbour.weight, torch.eye(6))
-    assert not conv.neighbour.bias.any()
+    assert torch.equal(conv.neighbor.weight, torch.eye(6))
+    assert not conv.neighbor.bias.any()
     assert not conv.bias.any()
     assert [tuple(layer.weight.shape) for layer in conv.gate] == [(256, 1), (6, 256)]
     assert conv.root.bias is None

@@ -22,6 +22,11 @@ ATOL, RTOL = 1e-5, 1e-4  # of a module, on a CPU
 DEVICE_ATOL, DEVICE_RTOL = 1e-3, 1e-3  # on an accelerator
 
 
+def our_name(name: str) -> str:
+    """The name that the network gives to a weight of a fixture."""
+    return name.replace("/", ".").replace("neighbour", "neighbor")
+
+
 @dataclass(frozen=True)
 class Fixture:
     """One .npz: arrays by name and the settings in `meta`."""
@@ -41,14 +46,14 @@ class Fixture:
         """Arrays whose name starts with `prefix`, dots instead of slashes in the rest."""
         found = {name: value for name, value in self.arrays.items() if name.startswith(prefix)}
         return {
-            name.removeprefix(prefix).replace("/", "."): torch.from_numpy(value).to(self.device)
+            our_name(name.removeprefix(prefix)): torch.from_numpy(value).to(self.device)
             for name, value in found.items()
         }
 
     def load(self, module: nn.Module, prefix: str = "param/") -> nn.Module:
         """Load every array under `prefix` into the module, all names accounted for on both sides."""
         weights = self.under(prefix)
-        missing = [name for name in module.state_dict() if name not in weights and name != "normaliser"]
+        missing = [name for name in module.state_dict() if name not in weights and name != "normalizer"]
         assert not missing, f"{self.path.name} has no {missing}"
         module.load_state_dict(weights, strict=False)
         unknown = [name for name in weights if name not in module.state_dict()]

@@ -14,6 +14,8 @@ from torch import Tensor
 from egopack.data.batch import move, nodes_in_segments
 from egopack.data.loader import Loader
 from egopack.data.samples import Sample
+from egopack.model.network import Network, NetworkSpec
+from egopack.model.prototypes import build_prototypes
 from egopack.nn.backbone import Backbone
 from egopack.nn.heads import segment_mean
 from egopack.nn.interaction import Interaction
@@ -21,8 +23,6 @@ from egopack.nn.losses import diou_1d, sigmoid_focal
 from egopack.nn.tdgc import TDGC
 from egopack.params import InteractionParams
 from egopack.tasks.base import Task, load_task
-from egopack.training.network import Network, NetworkSpec
-from egopack.training.prototypes import build_prototypes
 from tests.parity.conftest import Fixture, backbone_params, batch_of, pyramid_of
 
 KNOWN = [
@@ -132,7 +132,7 @@ def make_task(fixture: Fixture, name: str, levels: int) -> Task:
         model["radius"] = fixture.meta.get("anticipation_radius", 2.5)
         samples["horizon"] = len(fixture.arrays["in/verb_labels"]) // (int(fixture.arrays["in/video"].max()) + 1)
     if name == "mq":
-        model["normaliser"] = fixture.meta.get("normaliser_before", 100.0)
+        model["normalizer"] = fixture.meta.get("normalizer_before", 100.0)
         model["momentum"] = fixture.meta.get("momentum", 0.9)
     labels = {"verbs": 1, "nouns": 1, "moments": 1}
     for label, bias in (("verbs", "verb/out/bias"), ("nouns", "noun/out/bias"), ("moments", "classifier/out/bias")):
@@ -164,8 +164,8 @@ def test_head(fixture: Fixture) -> None:
     fixture.check("loss", total)
     total.backward()
     fixture.check("grad_x", torch.cat([level.grad for level in levels if level.grad is not None]))
-    if "normaliser_after" in fixture.meta:
-        assert float(task.normaliser) == pytest.approx(fixture.meta["normaliser_after"], rel=1e-5)
+    if "normalizer_after" in fixture.meta:
+        assert float(task.normalizer) == pytest.approx(fixture.meta["normalizer_after"], rel=1e-5)
 
 
 @pytest.mark.fixtures("modules/loss_focal*.npz")

@@ -14,15 +14,15 @@ from egopack.data.grid import Grid
 from egopack.data.loader import Loader
 from egopack.data.samples import Sample
 from egopack.data.shard_reader import FeatureShards
-from egopack.data.shards import write_shards
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.features import read_features
 from egopack.ego4d.skips import Skips
-from egopack.params import FeatureSet, OptimiserParams
+from egopack.model.network import Network, NetworkSpec
+from egopack.params import FeatureSet, OptimizerParams
+from egopack.preparation.shards import write_shards
 from egopack.tasks.base import SampleSource, load_task
 from egopack.training.loop import step
-from egopack.training.network import Network, NetworkSpec
-from egopack.training.optimiser import make_optimiser
+from egopack.training.optimizer import make_optimizer
 from tests.parity.conftest import Fixture, backbone_params, read
 
 TASKS = ("ar", "oscc", "lta", "pnr", "mq")
@@ -187,14 +187,14 @@ def test_training_run(path: Path, corpus: tuple[Annotations, FeatureShards], req
     tasks = meta.get("tasks") or [meta.get("task") or meta["novel"]]
     prefixes = {task: f"param/task/{task}/" if "tasks" in meta else "param/task/" for task in tasks}
     network = network_of(fixture, prefixes, meta["levels"])
-    params = OptimiserParams(
+    params = OptimizerParams(
         epochs=1,
         warmup_epochs=0,
         lr=meta["lr"],
         weight_decay=meta["weight_decay"],
         grad_clip_norm=meta["grad_clip_norm"],
     )
-    optimiser = make_optimiser(network, params)
+    optimizer = make_optimizer(network, params)
     loaders, by_key = {}, {}
     for task in tasks:
         split = meta["split"].get(task, "train") if isinstance(meta["split"], dict) else meta["split"]
@@ -211,7 +211,7 @@ def test_training_run(path: Path, corpus: tuple[Annotations, FeatureShards], req
             task: loaders[task].batch(0, 0, [by_key[task][key] for key in plan[task][index]]).to(fixture.device)
             for task in tasks
         }
-        report = step(network, optimiser, batches, meta["grad_clip_norm"])
+        report = step(network, optimizer, batches, meta["grad_clip_norm"])
         norms.append(float(report.grad_norm))
         for task in tasks:
             losses[task].append(float(sum(report.losses[task].values())))

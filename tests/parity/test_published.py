@@ -20,12 +20,12 @@ from click.testing import CliRunner
 
 from egopack.data.batch import move
 from egopack.errors import UserError
-from egopack.training.checkpoint import load_checkpoint
-from egopack.training.foreign import Stub, read_foreign
-from egopack.training.network import Network
-from egopack.training.published import backbone_name, import_published, read_parts, task_name
+from egopack.model.checkpoint import load_checkpoint
+from egopack.model.network import Network
+from egopack.published.checkpoint import backbone_name, import_published, read_parts, task_name
+from egopack.published.torch_archive import Stub, read_foreign
 from stages.import_checkpoint import main
-from tests.parity.conftest import pyramid_of, read
+from tests.parity.conftest import our_name, pyramid_of, read
 
 
 @pytest.fixture
@@ -70,9 +70,7 @@ def test_weights_are_those_of_torch(path: Path) -> None:
 def test_names(path: Path) -> None:
     for part, names in json.loads(path.read_text()).items():
         rename = backbone_name if part == "model" else task_name
-        assert {key: rename(key, names) for key in names} == {
-            key: name.replace("/", ".") for key, name in names.items()
-        }
+        assert {key: rename(key, names) for key in names} == {key: our_name(name) for key, name in names.items()}
 
 
 @pytest.mark.paths("published/*.pth")
@@ -109,7 +107,7 @@ def test_moment_queries_are_imported(tmp_path: Path, checkpoint: Path) -> None:
     assert network.spec.tasks["mq"].labels == {"moments": classes}
     own = network.head("mq").state_dict()
     for key, name in keys.items():
-        assert torch.equal(own[name.replace("/", ".")], state[key]), key
+        assert torch.equal(own[our_name(name)], state[key]), key
 
 
 def _matrix(key: str) -> bool:

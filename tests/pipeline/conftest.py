@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from egopack.files import PARTIAL
-from tests.forked import Forks
-from tests.pipeline.reduce import reduced
+from tests.support.forked import Forks
+from tests.support.reduce import reduced
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = ("ar", "mq")

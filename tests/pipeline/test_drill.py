@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from egopack.files import PARTIAL
-from tests.forked import Ended, Forks, write_protected
 from tests.pipeline.conftest import Floor
+from tests.support.forked import Ended, Forks, write_protected
 
 KINDS = {
     # stage: one that reads what it writes
@@ -77,7 +77,7 @@ def test_killed_at_random_moments(stage: str, floor: Floor, forks: Forks) -> Non
             break
     assert killed == KILLS
     said += check_as_if_nothing_had_happened(floor, forks, stage).output
-    assert ("goes on after step" in said) == stage.startswith("train")
+    assert ("resumes after step" in said) == stage.startswith("train")
 
 
 @pytest.mark.parametrize("stage", KINDS)
@@ -122,7 +122,7 @@ def test_a_training_told_to_stop_keeps_its_last_step(send: signal.Signals, floor
     assert stopped
     assert done.output.endswith("\nAborted!\n")
     assert done.status == 1
-    assert f"goes on after step {stopped[1]} " in check_as_if_nothing_had_happened(floor, forks, stage).output
+    assert f"resumes after step {stopped[1]} " in check_as_if_nothing_had_happened(floor, forks, stage).output
 
 
 @pytest.mark.parametrize("stage", [*KINDS, *OTHERS, "fingerprint"])

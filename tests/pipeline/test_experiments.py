@@ -167,8 +167,8 @@ def test_a_training_that_was_stopped_goes_on(clone: Clone) -> None:
         os.killpg(first.pid, signal.SIGINT)
         said, _ = first.communicate()
     assert first.returncode != 0, said
-    assert re.search(r"single/ar: goes on after step \d+ of a run that was stopped", clone.run(*command).stdout)
+    assert re.search(r"single/ar: resumes after step \d+ of a run that was stopped", clone.run(*command).stdout)
     assert not list(states.glob("*/state.safetensors"))
     clone.edit(lambda params: params["tasks"]["ar"]["train"].update(epochs=EPOCHS))
-    assert "goes on" not in clone.run("python", "-m", "stages.train_single", "ar").stdout
+    assert "resumes" not in clone.run("python", "-m", "stages.train_single", "ar").stdout
     assert result(clone, "stopped", CURVE) == (clone.path / CURVE).read_text()

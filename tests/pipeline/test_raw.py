@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from egopack.data.shards import write_shards
 from egopack.ego4d.layout import feature_uids
 from egopack.ego4d.skips import Skips
 from egopack.params import load_params
+from egopack.preparation.shards import write_shards
 from tests.pipeline.conftest import TASKS, Clone
 from tests.pipeline.test_repro import ALWAYS
 

@@ -8,8 +8,8 @@ import json
 import pytest
 from torch.backends.cpu import get_cpu_capability
 
-from tests.forked import Forks
 from tests.pipeline.conftest import Floor
+from tests.support.forked import Forks
 
 TRAININGS = ["train_single ar", "train_single mq", "train_multi all", "train_egopack mq"]
 
@@ -19,7 +19,7 @@ def hashes(floor: Floor, forks: Forks, stage: str, *, plain: bool = False) -> di
     floor.clear(stage, persistent=True)
     done = forks.run(floor.path, *stage.split(), plain=plain)
     assert done.status == 0, done.output
-    assert "goes on after step" not in done.output
+    assert "resumes after step" not in done.output
     written = {name: value for name, value in floor.content().items() if name.startswith(tuple(floor.outputs(stage)))}
     return {name: hashlib.sha256(value).hexdigest() for name, value in written.items()}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workplace import Workplace
+from tests.support.workplace import Workplace
 
 STAGES = (["fingerprint"], ["shard"], ["index", "mq"])
 

@@ -14,11 +14,11 @@ import torch
 import yaml
 from torch import Tensor
 
-from egopack.ego4d.synthetic import write_corpus
-from egopack.training.checkpoint import load_checkpoint
-from egopack.training.published import import_published
+from egopack.model.checkpoint import load_checkpoint
+from egopack.published.checkpoint import import_published
+from egopack.synthetic.corpus import write_corpus
 from tests.conftest import PARITY_DIR
-from tests.workplace import SETTINGS, Workplace
+from tests.support.workplace import SETTINGS, Workplace
 
 PUBLISHED = next((PARITY_DIR / "published").glob("*.pth"))
 IMPORTED = "data/imported/published"

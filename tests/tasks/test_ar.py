@@ -7,8 +7,8 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from egopack.data.samples import Sample
 from egopack.tasks.ar import ActionRecognition, accuracies, ranked_table, top_classes
-from tests import small
-from tests.small import action
+from tests.support import small
+from tests.support.small import action
 
 
 def sample_with(verbs: list[int], nouns: list[int], key: str = "c") -> Sample:
@@ -61,7 +61,7 @@ def test_one_sample_a_clip_in_order_of_start() -> None:
 
 
 def test_predictions_are_the_best_classes_of_every_segment() -> None:
-    network = small.randomise(small.network_of("ar")).eval()
+    network = small.randomize(small.network_of("ar")).eval()
     samples = small.samples_of("ar")
     batch = small.batch_of(samples)
     task, outputs = network.head("ar"), network("ar", batch)
@@ -79,7 +79,7 @@ def test_predictions_are_the_best_classes_of_every_segment() -> None:
 
 
 def test_a_segment_between_two_nodes_is_no_nan() -> None:
-    network = small.randomise(small.network_of("ar")).train()
+    network = small.randomize(small.network_of("ar")).train()
     sample = small.samples_of("ar", 1)[0]
     sample.targets["segments"][0] = [0.3, 0.31]
     batch = small.batch_of([sample])

@@ -13,17 +13,19 @@ import pytest
 import torch
 
 import egopack.tasks
+from egopack.data.splits import read_labels, read_split
 from egopack.errors import UserError
 from egopack.evaluation.predict import predict
-from egopack.indexing import index_task, read_labels, read_split
+from egopack.model.checkpoint import load_checkpoint, save_checkpoint
+from egopack.model.prototypes import build_prototypes
+from egopack.model.regimes import multi_network, novel_network, single_network
 from egopack.params import InteractionParams
+from egopack.preparation.index import index_task
 from egopack.tasks import base
 from egopack.tasks.base import check_task, fuse, load_task, mean_logits
-from egopack.training.checkpoint import load_checkpoint, save_checkpoint
+from egopack.training.loaders import train_loader
 from egopack.training.loop import EpochReport, train
-from egopack.training.prototypes import build_prototypes
-from egopack.training.regimes import multi_network, novel_network, single_network, train_loader
-from tests import small
+from tests.support import small
 
 CPU = torch.device("cpu")
 BLOCK = {
@@ -225,7 +227,7 @@ def test_a_file_must_define_one_task(content: str, found: int, folder_of_tasks: 
 
 @pytest.mark.parametrize("name", small.TASKS)
 def test_a_batch_of_samples_equals_each_alone(name: str) -> None:
-    network = small.randomise(small.network_of(name)).eval()
+    network = small.randomize(small.network_of(name)).eval()
     levels = network.head(name).params.levels
     samples = small.samples_of(name)
     together = network(name, small.batch_of(samples, levels=levels))
@@ -290,4 +292,4 @@ def test_features_are_fused_as_each_task_wants(name: str, head: str, scale: floa
 @pytest.mark.parametrize("name", ["ar", "oscc", "lta", "mq"])
 def test_tasks_without_augmentation_draw_the_sample_itself(name: str) -> None:
     task, sample = small.task_of(name), small.samples_of(name, 1)[0]
-    assert task.draw(sample, task.params, np.random.default_rng(0)) is sample
+    assert task.augment(sample, task.params, np.random.default_rng(0)) is sample

@@ -19,8 +19,8 @@ from egopack.tasks.lta import (
     sample_classes,
     sequence_table,
 )
-from tests import small
-from tests.small import action
+from tests.support import small
+from tests.support.small import action
 
 Z = 20
 

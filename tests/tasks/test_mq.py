@@ -13,7 +13,7 @@ from egopack.ego4d.records import Moment, MomentsClip
 from egopack.nn.losses import diou_1d, sigmoid_focal
 from egopack.nn.targets import assign_targets
 from egopack.tasks.mq import MomentQueries, MqDecode, decode_segments
-from tests import small
+from tests.support import small
 
 LEVELS = 3
 
@@ -25,7 +25,7 @@ def clip(name: str, start: int, end: int, moments: tuple[Moment, ...] = (), **ch
 
 def awaken(task: Any) -> None:
     """Draw the head anew so that offsets are positive at most nodes."""
-    small.randomise(task)
+    small.randomize(task)
     with torch.no_grad():
         task.regressor["out"].bias.fill_(1.5)
         task.scales.copy_(torch.tensor([0.5, 1.0, 1.5]))
@@ -70,7 +70,7 @@ def test_primary_segments_without_exact_duplicates_in_file_order() -> None:
 
 @pytest.mark.parametrize("training", [True, False])
 def test_no_positive_means_no_regression_loss(training: bool) -> None:
-    network = small.randomise(small.network_of("mq")).train(training)
+    network = small.randomize(small.network_of("mq")).train(training)
     task, batch = network.head("mq"), batch_of(no_segments())
     terms = task.loss(network("mq", batch), batch)
     assert float(terms["regression"].detach()) == 0.0
@@ -86,8 +86,8 @@ def positives(batch: Any) -> int:
     return max(int(found.positive.sum()), 1)
 
 
-def test_the_running_normaliser() -> None:
-    task = small.task_of("mq", normaliser=50.0, momentum=0.8)
+def test_the_running_normalizer() -> None:
+    task = small.task_of("mq", normalizer=50.0, momentum=0.8)
     batches = [batch_of(small.samples_of("mq", 3, seed)) for seed in range(3)] + [batch_of(no_segments())]
     expected = 50.0
     for batch in batches:
@@ -95,9 +95,9 @@ def test_the_running_normaliser() -> None:
         outputs = {name: value.detach() for name, value in outputs.items()}
         terms = task.train().loss(outputs, batch)
         expected = 0.8 * expected + 0.2 * positives(batch)
-        assert float(task.state_dict()["normaliser"]) == pytest.approx(expected, rel=1e-5)
+        assert float(task.state_dict()["normalizer"]) == pytest.approx(expected, rel=1e-5)
         unchanged = task.eval().loss(outputs, batch)
-        assert float(task.state_dict()["normaliser"]) == pytest.approx(expected, rel=1e-5)
+        assert float(task.state_dict()["normalizer"]) == pytest.approx(expected, rel=1e-5)
         for name, term in terms.items():
             assert float(term) * expected == pytest.approx(
                 float(unchanged[name]) * positives(batch), rel=1e-4, abs=1e-6
@@ -144,7 +144,7 @@ def test_initial_values() -> None:
     task = small.task_of("mq")
     assert task.scales.tolist() == [1.0] * LEVELS
     torch.testing.assert_close(torch.sigmoid(task.classifier["out"].bias), torch.full((4,), 0.01))
-    assert float(task.normaliser) == 100.0
+    assert float(task.normalizer) == 100.0
 
 
 def nodes_of(probability: list[list[float]], offsets: list[list[float]], pos: list[float], extent: float = 1.0) -> Any:

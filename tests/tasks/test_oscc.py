@@ -9,7 +9,7 @@ import torch
 
 from egopack.ego4d.records import Window
 from egopack.tasks.oscc import ObjectStateChange, text_rows, window_table
-from tests import small
+from tests.support import small
 
 
 def window(name: str, start: int, end: int, change: bool | None = True, **others: Any) -> Window:
@@ -60,7 +60,7 @@ def test_text_rows_are_padded_bytes() -> None:
 def test_predictions_scores_and_submission() -> None:
     samples = small.samples_of("oscc")
     batch = small.batch_of(samples)
-    network = small.randomise(small.network_of("oscc")).eval()
+    network = small.randomize(small.network_of("oscc")).eval()
     task, outputs = network.head("oscc"), network("oscc", batch)
     outputs = {key: value.detach() for key, value in outputs.items()}
     table = task.decode(outputs, batch, samples, None, np.random.default_rng(0))

@@ -24,7 +24,7 @@ from egopack.tasks.pnr import (
     keyframe_index,
     window_targets,
 )
-from tests import small
+from tests.support import small
 
 FPS = 30.0
 
@@ -89,7 +89,7 @@ def test_a_crop_obeys_its_rules(start: int, length: int, at: float, seed: int, a
     end, pnr = start + length, start + int(at * length)
     whole, _ = samples_of(window("a", start, end, pnr), rows=available)
     assume(bool(whole))
-    drawn = PointOfNoReturn.draw(whole[0], small.task_params("pnr"), np.random.default_rng(seed))
+    drawn = PointOfNoReturn.augment(whole[0], small.task_params("pnr"), np.random.default_rng(seed))
 
     generator = np.random.default_rng(seed)
     seconds = generator.uniform(5, 8)
@@ -117,7 +117,8 @@ def test_crops_differ_from_draw_to_draw() -> None:
     (sample,), _ = samples_of(window("a", 100, 340, 222))
     generator = np.random.default_rng(0)
     drawn = [
-        PointOfNoReturn.draw(sample, small.task_params("pnr"), generator).targets["window"].tolist() for _ in range(20)
+        PointOfNoReturn.augment(sample, small.task_params("pnr"), generator).targets["window"].tolist()
+        for _ in range(20)
     ]
     assert len(set(map(tuple, drawn))) > 10
     assert {end - start <= 240 for start, end in drawn} == {True}

@@ -13,11 +13,11 @@ import psutil
 import torch
 
 from egopack.evaluation.predict import predict
-from egopack.params import OptimiserParams
+from egopack.params import OptimizerParams
 from egopack.training.loop import train
-from tests import small
-from tests.training.train_tiny import loaders_of
-from tests.workplace import ROOT, Workplace
+from tests.support import small
+from tests.support.train_tiny import loaders_of
+from tests.support.workplace import ROOT, Workplace
 
 STEPS, EVALUATIONS, MIB = 2000, 200, 2**20
 
@@ -32,7 +32,7 @@ def test_memory_is_flat_and_threads_end() -> None:
             gc.collect()
             used.append(process.memory_info().rss)
 
-    params = OptimiserParams(epochs=STEPS // len(loaders["ar"]), warmup_epochs=0, lr=1e-4)
+    params = OptimizerParams(epochs=STEPS // len(loaders["ar"]), warmup_epochs=0, lr=1e-4)
     train(network, loaders, params, device=torch.device("cpu"), on_step=on_step)
     decode = network.head("ar").Decode()
     samples = small.samples_of("ar", 3)
@@ -51,10 +51,10 @@ ABANDON = """
 import threading, psutil
 from stages.train_single import main as train
 from stages.evaluate_single import main as evaluate
-from stages.common import MODELS, SAMPLES, SHARDS
+from stages._common import MODELS, SAMPLES, SHARDS
 from egopack.data.loader import Loader
 from egopack.data.shard_reader import FeatureShards
-from egopack.indexing import read_split
+from egopack.data.splits import read_split
 
 def held():
     threads = [one.name for one in threading.enumerate() if not one.daemon]

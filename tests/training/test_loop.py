@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from egopack.data.loader import Loader
-from egopack.params import OptimiserParams
-from egopack.training.loop import EpochReport, step, summarise, train
-from egopack.training.network import Network
-from egopack.training.optimiser import learning_rate, make_optimiser
-from egopack.training.regimes import train_loader
-from tests import small
+from egopack.model.network import Network
+from egopack.params import OptimizerParams
+from egopack.training.loaders import train_loader
+from egopack.training.loop import EpochReport, step, summarize, train
+from egopack.training.optimizer import learning_rate, make_optimizer
+from tests.support import small
 
 CPU = torch.device("cpu")
-PARAMS = OptimiserParams(epochs=3, warmup_epochs=1, lr=0.01, weight_decay=0.01)
+PARAMS = OptimizerParams(epochs=3, warmup_epochs=1, lr=0.01, weight_decay=0.01)
 
 
 def loaders_of(*names: str, seed: int = 0, count: int = 5, batch_size: int = 2) -> dict[str, Loader]:
@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_others() -> None:
 
 def test_training_lowers_the_loss() -> None:
     reports: list[EpochReport] = []
-    params = OptimiserParams(epochs=40, warmup_epochs=1, lr=0.02)
+    params = OptimizerParams(epochs=40, warmup_epochs=1, lr=0.02)
     train(small.network_of("ar"), loaders_of("ar"), params, device=CPU, on_epoch=reports.append)
     total = [sum(report.losses.values()) for report in reports]
     assert total[-1] < 0.5 * total[0]
@@ -61,9 +61,9 @@ def test_training_lowers_the_loss() -> None:
 def test_gradients_of_tasks_are_added_and_the_norm_is_clipped() -> None:
     batches = {name: small.batch_of(small.samples_of(name), levels=3 if name == "mq" else 1) for name in ("ar", "mq")}
     network = small.network_of("ar", "mq").train()
-    optimiser = torch.optim.SGD(network.parameters(), lr=1.0)
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     before = {name: value.detach().clone() for name, value in network.named_parameters()}
-    report = step(network, optimiser, batches, 0.5)
+    report = step(network, optimizer, batches, 0.5)
 
     other = small.network_of("ar", "mq").train()
     terms = [
@@ -88,8 +88,8 @@ def test_gradients_of_tasks_are_added_and_the_norm_is_clipped() -> None:
 def test_gradients_do_not_pile_up_from_step_to_step() -> None:
     batches = {"ar": small.batch_of(small.samples_of("ar"))}
     network = small.network_of("ar")
-    optimiser = torch.optim.SGD(network.parameters(), lr=0.0)
-    first, second = (step(network, optimiser, batches, 1.0) for _ in range(2))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.0)
+    first, second = (step(network, optimizer, batches, 1.0) for _ in range(2))
     torch.testing.assert_close(first.grad_norm, second.grad_norm)
 
 
@@ -124,10 +124,10 @@ def test_an_epoch_is_as_long_as_the_longest_loader_and_others_cycle() -> None:
 
 def test_a_report_is_the_mean_of_its_steps() -> None:
     network = small.network_of("ar")
-    optimiser = make_optimiser(network, PARAMS)
+    optimizer = make_optimizer(network, PARAMS)
     batches = {"ar": small.batch_of(small.samples_of("ar"))}
-    reports = [step(network, optimiser, batches, 1.0) for _ in range(3)]
-    found = summarise(4, 0.5, reports)
+    reports = [step(network, optimizer, batches, 1.0) for _ in range(3)]
+    found = summarize(4, 0.5, reports)
     assert (found.epoch, found.lr) == (4, 0.5)
     assert found.losses["ar/verb"] == pytest.approx(sum(float(r.losses["ar"]["verb"]) for r in reports) / 3)
     assert found.grad_norm == pytest.approx(sum(float(r.grad_norm) for r in reports) / 3)

@@ -9,8 +9,8 @@ from egopack.nn.heads import video_mean
 from egopack.nn.precision import full_precision
 from egopack.nn.tdgc import TDGC
 from egopack.training.loop import EpochReport, loss_terms, train
-from tests import small
-from tests.training.train_tiny import loaders_of, params_of
+from tests.support import small
+from tests.support.train_tiny import loaders_of, params_of
 
 CPU = torch.device("cpu")
 

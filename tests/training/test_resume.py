@@ -21,7 +21,7 @@ from egopack.errors import UserError
 from egopack.training import loop
 from egopack.training.loop import train
 from egopack.training.state import STATE, Scratch, digest_files, digest_tensors, prune, run_digest
-from tests.training.train_tiny import alternating, loaders_of, network_of, params_of
+from tests.support.train_tiny import alternating, loaders_of, network_of, params_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
@@ -73,7 +73,7 @@ def test_stopped_after_some_step(extras: dict[str, Any], tmp_path: Path, monkeyp
 def run(out: Path, scratch: Path, *, delay_s: float = 0.0, **settings: Any) -> subprocess.Popen[str]:
     settings = {"every": 2, "delay_s": delay_s, "extras": {}} | settings
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "tests.training.train_tiny", str(out), str(scratch), json.dumps(settings)]
+    command = [sys.executable, "-m", "tests.support.train_tiny", str(out), str(scratch), json.dumps(settings)]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from egopack.data.batch import Batch, collate
 from egopack.data.samples import Sample
 
-Draw = Callable[[Sample, np.random.Generator], Sample]
+Augment = Callable[[Sample, np.random.Generator], Sample]
 
 
 class FeatureRows(Protocol):
@@ -25,8 +25,8 @@ class FeatureRows(Protocol):
 class Loader:
     """Batches of `batch_size` samples; the last one of an epoch may be smaller.
 
-    With `draw`, epochs are shuffled and each sample is drawn anew, both by generators of (seed, epoch), so that any
-    epoch can be had again without those before it. Without, every epoch is the samples in their order.
+    With `augment`, epochs are shuffled and each sample is augmented anew, both by generators of (seed, epoch), so that
+    any epoch can be had again without those before it. Without, every epoch is the samples in their order.
     """
 
     def __init__(
@@ -38,10 +38,10 @@ class Loader:
         levels: int,
         radius_s: float,
         seed: int = 0,
-        draw: Draw | None = None,
+        augment: Augment | None = None,
     ) -> None:
         self.samples, self.features, self.batch_size = samples, features, batch_size
-        self.levels, self.radius_s, self.seed, self.draw = levels, radius_s, seed, draw
+        self.levels, self.radius_s, self.seed, self.augment = levels, radius_s, seed, augment
         self.rank, self.world = 0, 1
 
     def part(self, rank: int, world: int) -> Loader:
@@ -54,9 +54,9 @@ class Loader:
         return -(-len(self.samples) // self.batch_size)
 
     def chosen(self, epoch: int) -> list[list[Sample]]:
-        """The samples of each batch of an epoch, before they are drawn."""
+        """The samples of each batch of an epoch, before they are augmented."""
         order = np.arange(len(self.samples))
-        if self.draw is not None:
+        if self.augment is not None:
             np.random.default_rng([self.seed, epoch]).shuffle(order)
         starts = range(0, len(order), self.batch_size)
         return [[self.samples[index] for index in order[start : start + self.batch_size]] for start in starts]
@@ -66,10 +66,10 @@ class Loader:
 
         Where there are fewer samples than ranks, one that none falls to makes the first of them, not as its own.
         """
-        if self.draw is not None:
+        if self.augment is not None:
             # not `index`: to numpy [seed, epoch, 0] is [seed, epoch], the stream that shuffles
             generator = np.random.default_rng([self.seed, epoch, 1 + index])
-            chosen = [self.draw(sample, generator) for sample in chosen]
+            chosen = [self.augment(sample, generator) for sample in chosen]
         first, last = (len(chosen) * rank // self.world for rank in (self.rank, self.rank + 1))
         part = chosen[first:last] or chosen[:1]
         rows = [self.features.rows(sample.video_uid, sample.rows) for sample in part]

@@ -37,12 +37,12 @@ class Edges:
 
 @dataclass(frozen=True)
 class Pooling:
-    """Nodes i-1, i, i+1 of the kept even i; at the ends of a video the missing neighbour is i itself with weight 0.
+    """Nodes i-1, i, i+1 of the kept even i; at the ends of a video the missing neighbor is i itself with weight 0.
     All [N_next].
     """
 
     left: Tensor
-    centre: Tensor
+    center: Tensor
     right: Tensor
     left_weight: Tensor
     right_weight: Tensor
@@ -69,13 +69,13 @@ Pyramid = tuple[Level, ...]
 def radius_edges(pos: np.ndarray, lengths: Sequence[int], radius: float) -> Edges:
     """All pairs of different nodes of one video with |p_i - p_j| <= radius. `pos` [N] must not decrease inside a video.
 
-    One dimension needs no spatial index: the neighbours of a node are a contiguous range, found with searchsorted.
+    One dimension needs no spatial index: the neighbors of a node are a contiguous range, found with searchsorted.
     """
-    # whole ticks, so that i is a neighbour of j exactly when j is one of i
+    # whole ticks, so that i is a neighbor of j exactly when j is one of i
     ticks = np.round(pos.astype(np.float64) / DISTANCE_RESOLUTION_S).astype(np.int64)
     first = np.empty(len(pos), dtype=np.int64)
     last = np.empty(len(pos), dtype=np.int64)
-    # a neighbour at exactly the radius counts, however its float32 position was rounded
+    # a neighbor at exactly the radius counts, however its float32 position was rounded
     reach = round(radius / DISTANCE_RESOLUTION_S) + 1 + int(ticks.max(initial=0) * 2.0**-22)
     start = 0
     for length in lengths:
@@ -104,19 +104,19 @@ def radius_edges(pos: np.ndarray, lengths: Sequence[int], radius: float) -> Edge
 
 
 def even_nodes(lengths: Sequence[int]) -> Pooling:
-    """Indices and weights that pool every video to its even nodes: weights 1, 2, 1 over the neighbours that exist."""
-    centre, left, right = [], [], []
+    """Indices and weights that pool every video to its even nodes: weights 1, 2, 1 over the neighbors that exist."""
+    center, left, right = [], [], []
     start = 0
     for length in lengths:
         even = np.arange(0, length, 2)
-        centre.append(start + even)
+        center.append(start + even)
         left.append(start + np.maximum(even - 1, 0))
         right.append(start + np.minimum(even + 1, max(length - 1, 0)))
         start += length
-    index = [np.concatenate(part) if part else np.zeros(0, np.int64) for part in (left, centre, right)]
+    index = [np.concatenate(part) if part else np.zeros(0, np.int64) for part in (left, center, right)]
     return Pooling(
         left=torch.from_numpy(index[0]),
-        centre=torch.from_numpy(index[1]),
+        center=torch.from_numpy(index[1]),
         right=torch.from_numpy(index[2]),
         left_weight=torch.from_numpy((index[0] != index[1]).astype(np.float32)),
         right_weight=torch.from_numpy((index[2] != index[1]).astype(np.float32)),
@@ -144,6 +144,6 @@ def build_pyramid(pos: np.ndarray, lengths: Sequence[int], *, levels: int, radiu
             )
         )
         if pooling is not None:
-            pos = pos[pooling.centre.numpy()]
+            pos = pos[pooling.center.numpy()]
             lengths = tuple((length + 1) // 2 for length in lengths)
     return tuple(built)

@@ -1,4 +1,4 @@
-"""Feature rows read back from shards (see `egopack.data.shards`, which writes them): only what is asked for is read."""
+"""Feature rows read back from the shards of `egopack.preparation.shards`: only what is asked for is read."""
 
 from __future__ import annotations
 

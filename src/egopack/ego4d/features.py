@@ -79,8 +79,8 @@ def _torch_load(path: Path) -> object:
 def aligned_rows(sets: Sequence[FeatureSet], lengths: Sequence[int]) -> list[np.ndarray]:
     """Rows to take of each feature set so that they describe the same moments: one int64 [n] for each set.
 
-    The grid is the first set's: its row i is centred at (stride * i + window / 2) / fps seconds. Of another set comes
-    the row centred nearest; of two as near, the one that starts nearest (so that sets of one stride go row by row).
+    The grid is the first set's: its row i is centerd at (stride * i + window / 2) / fps seconds. Of another set comes
+    the row centerd nearest; of two as near, the one that starts nearest (so that sets of one stride go row by row).
     n counts the rows for which every set has that row. `lengths` are the rows that each set has of the video.
 
     Where a video's frames are no multiple of the stride, the official extraction moves the last window back so that it

@@ -7,7 +7,6 @@ two for thousands and notices nearly every file replaced by another of its size.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import zlib
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from typing import Any
 
 from egopack.ego4d import layout
 from egopack.errors import UserError
+from egopack.files import sha256
 
 EDGE_BYTES = 4096
 THREADS = 16  # the work is waiting for the disk
@@ -37,7 +37,7 @@ def fingerprint(root: Path | str, version: str, feature_sets: Iterable[str], sou
     for source in sources:
         files = [*layout.source_files(root, version, source), *layout.optional_files(root, source)]
         present = [path for path in files if path.exists()]
-        manifests[source] = {"version": version, "files": {path.name: digest(path) for path in present}}
+        manifests[source] = {"version": version, "files": {path.name: file_entry(path) for path in present}}
     for name in feature_sets:
         manifests[f"features/{name}"] = {"files": _stamps(layout.feature_dir(root, name))}
     return manifests
@@ -55,12 +55,10 @@ def stamp(path: Path | str) -> str:
     return f"{size} {crc:08x}"
 
 
-def digest(path: Path) -> dict[str, Any]:
+def file_entry(path: Path) -> dict[str, Any]:
     """{"bytes", "sha256"} of a file; UserError where it cannot be read."""
     try:
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return {"bytes": file.tell(), "sha256": digest}
+        return {"bytes": path.stat().st_size, "sha256": sha256(path)}
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); it has to be a readable file") from None
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from egopack.ego4d import layout
-from egopack.ego4d.door import Item, encodable, read_json, read_text, wrong
+from egopack.ego4d.json_reader import Item, encodable, read_object, read_text, wrong
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
+from egopack.labels import UNLABELLED
 
-UNLABELLED = -1
 SPOILT_MOMENT = "moment of no length"
 
 
@@ -88,7 +88,7 @@ def read_actions(path: Path | str, skips: Skips, taxonomy: Taxonomy | None = Non
     Skipped: an action or clip that ends before it starts; with a `taxonomy`, a label that it lacks, but for -1.
     Raises UserError for a file of another shape.
     """
-    top = read_json(path)
+    top = read_object(path)
     labelled = not top.file.stem.endswith(layout.SPLITS[-1])
     actions = []
     for item in top.items("clips"):
@@ -129,7 +129,7 @@ def _spoilt_action(action: Action, taxonomy: Taxonomy | None) -> str:
 def read_windows(path: Path | str, skips: Skips) -> list[Window]:
     """Windows of an fho_oscc-pnr_* file, in file order; skipped: those that end before they start."""
     windows = []
-    for item in read_json(path).items("clips"):
+    for item in read_object(path).items("clips"):
         if type(item.data.get("clip_id")) is int:  # a text in this file, an int in fho_lta_*: either will do
             item.data["clip_id"] = str(item.data["clip_id"])
         window = Window(
@@ -154,7 +154,7 @@ def read_moments(path: Path | str, skips: Skips) -> list[MomentsClip]:
     Skipped: a clip, or a segment (zero-length rows occur), that ends before it starts.
     """
     clips = []
-    for video in read_json(path).items("videos"):
+    for video in read_object(path).items("videos"):
         video_uid = video.uid("video_uid")
         for item in video.items("clips"):
             clip = MomentsClip(
@@ -193,7 +193,7 @@ def _moments(clip: Item, skips: Skips) -> Iterator[Moment]:
 
 def read_taxonomy(path: Path | str) -> Taxonomy:
     """Verb and noun names; UserError where a list is empty or holds anything but texts."""
-    top = read_json(path)
+    top = read_object(path)
     return Taxonomy(verbs=_names(top, "verbs"), nouns=_names(top, "nouns"))
 
 
@@ -217,7 +217,7 @@ def read_moment_labels(root: Path | str, version: str) -> tuple[str, ...]:
         return _read_label_lines(path)
     labels: set[str] = set()
     for split in layout.SPLITS[:2]:
-        for video in read_json(layout.annotation_file(root, version, "moments", split)).items("videos"):
+        for video in read_object(layout.annotation_file(root, version, "moments", split)).items("videos"):
             for clip in video.items("clips"):
                 labels.update(row.text("label") for row in _moment_rows(clip) if row.flag("primary"))
     return tuple(sorted(labels))

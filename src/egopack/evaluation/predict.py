@@ -14,8 +14,8 @@ from egopack.data.loader import FeatureRows, Loader
 from egopack.data.samples import Sample
 from egopack.errors import UserError
 from egopack.files import atomic_path
-from egopack.training.distributed import ALONE, Ranks
-from egopack.training.network import Network
+from egopack.model.network import Network
+from egopack.runtime.ranks import ALONE, Ranks
 
 SAMPLES_AT_ONCE = 32
 
@@ -52,7 +52,7 @@ def predict(
         tables.append(task.decode(outputs, batch, chosen, decode, generator))
         on_batch(len(chosen))
         others = ranks.world - 1
-    parts = ranks.gather(tables)
+    parts = ranks.all_gather(tables)
     in_order = [parts[index % ranks.world][index // ranks.world] for index in range(len(loader))]
     return pd.concat(in_order, ignore_index=True)
 

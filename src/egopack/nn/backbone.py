@@ -23,14 +23,14 @@ def pool_nodes(x: Tensor, pooling: Pooling, pool: Pool) -> Tensor:
     """Pool [N, H] to the even nodes [N_next, H] of every video: weighted mean (1, 2, 1), maximum, or the even nodes
     as they are.
     """
-    centre = x[pooling.centre]
+    center = x[pooling.center]
     if pool == "subsample":
-        return centre
+        return center
     left, right = x[pooling.left], x[pooling.right]
-    if pool == "max":  # where a neighbour is missing its index is the node itself
-        return torch.maximum(centre, torch.maximum(left, right))
+    if pool == "max":  # where a neighbor is missing its index is the node itself
+        return torch.maximum(center, torch.maximum(left, right))
     left_weight, right_weight = pooling.left_weight[:, None].to(x.dtype), pooling.right_weight[:, None].to(x.dtype)
-    return (2 * centre + left_weight * left + right_weight * right) / (2 + left_weight + right_weight)
+    return (2 * center + left_weight * left + right_weight * right) / (2 + left_weight + right_weight)
 
 
 class LevelBlock(nn.Module):

@@ -92,14 +92,14 @@ class PrototypeConv(nn.Module):
     def __init__(self, input_size: int, output_size: int, name: Literal["sage", "graph"]) -> None:
         super().__init__()
         self.name = name
-        self.neighbour = nn.Linear(input_size, output_size)
+        self.neighbor = nn.Linear(input_size, output_size)
         self.root = nn.Linear(input_size, output_size, bias=False)
 
     def forward(self, x: Tensor, prototypes: Tensor, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         # the linear map first: [P, o] is small, and no [N, k, F] tensor is kept for backward
-        projected = F.linear(prototypes, self.neighbour.weight)
+        projected = F.linear(prototypes, self.neighbor.weight)
         received = gather(projected, index, None if self.name == "sage" else weight)
-        bias = self.neighbour.bias
+        bias = self.neighbor.bias
         return received + bias + self.root(x), self.root(prototypes) + bias
 
 

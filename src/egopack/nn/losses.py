@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-IGNORED_LABEL = -1
+from egopack.labels import UNLABELLED
+
 Total = Callable[[Tensor], Tensor]  # sums a count over all ranks that share a batch
 
 
@@ -27,7 +28,7 @@ def share(rows: Tensor, total: Total) -> Tensor:
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over all labels [N]; a label -1 contributes 0 but counts in the mean. logits [N, C] -> scalar"""
-    return F.cross_entropy(logits, labels, ignore_index=IGNORED_LABEL, reduction="none").mean()
+    return F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="none").mean()
 
 
 def sigmoid_focal(logits: Tensor, target: Tensor, *, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
@@ -43,12 +44,12 @@ def diou_1d(offsets: Tensor, target: Tensor, *, eps: float = 1e-8) -> Tensor:
     """1-D distance IoU of segments around one point, given by their distances (left, right) to it. [N, 2], [N, 2] ->
     [N]
 
-    1 - IoU + (centre distance)^2 / (enclosing length)^2
+    1 - IoU + (center distance)^2 / (enclosing length)^2
     """
     left, right = offsets.unbind(-1)
     target_left, target_right = target.unbind(-1)
     intersection = torch.minimum(left, target_left) + torch.minimum(right, target_right)
     union = (left + right) + (target_left + target_right) - intersection
     enclosing = torch.maximum(left, target_left) + torch.maximum(right, target_right)
-    centre_distance = 0.5 * ((right - left) - (target_right - target_left))
-    return 1 - intersection / union.clamp(min=eps) + (centre_distance / enclosing.clamp(min=eps)) ** 2
+    center_distance = 0.5 * ((right - left) - (target_right - target_left))
+    return 1 - intersection / union.clamp(min=eps) + (center_distance / enclosing.clamp(min=eps)) ** 2

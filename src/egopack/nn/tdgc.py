@@ -25,13 +25,13 @@ class TDGC(nn.Module):
         out_i = \mathrm{mean}_j\, \mathrm{sign}(p_j - p_i)\, g(|p_j - p_i|) \odot \mathrm{LeakyReLU}_{0.2}(W_n x_j +
         b_n) + W_r x_i + b
 
-    with :math:`g(d) = \tanh(W_2\, \mathrm{LeakyReLU}_{0.01}(W_1 d + b_1) + b_2)`. A node with no neighbour gets the
+    with :math:`g(d) = \tanh(W_2\, \mathrm{LeakyReLU}_{0.01}(W_1 d + b_1) + b_2)`. A node with no neighbor gets the
     root term alone.
 
     Args:
         size: width H of nodes, in and out.
         gate_size: hidden width G of the gate.
-        aggr: "mean" or "sum" over the neighbours.
+        aggr: "mean" or "sum" over the neighbors.
         signed: False leaves the sign out.
         gated: False leaves g out.
         gate_activation: "tanh", "sigmoid" or "relu".
@@ -51,12 +51,12 @@ class TDGC(nn.Module):
     ) -> None:
         super().__init__()
         self.size, self.aggr, self.signed, self.gated, self.gate_activation = size, aggr, signed, gated, gate_activation
-        self.neighbour = nn.Linear(size, size)
+        self.neighbor = nn.Linear(size, size)
         self.root = nn.Linear(size, size, bias=False)
         self.gate = nn.ModuleList([nn.Linear(1, gate_size), nn.Linear(gate_size, size)])
         self.bias = nn.Parameter(torch.zeros(size))
-        nn.init.eye_(self.neighbour.weight)
-        nn.init.zeros_(self.neighbour.bias)
+        nn.init.eye_(self.neighbor.weight)
+        nn.init.zeros_(self.neighbor.bias)
 
     def gates(self, distances: Tensor) -> Tensor:
         """g at each of the distances [U] (seconds) -> [U, H], without autocast: positions stay in float32."""
@@ -66,7 +66,7 @@ class TDGC(nn.Module):
 
     def forward(self, x: Tensor, edges: Edges) -> Tensor:
         """Convolve x [N, H] over the edges -> [N, H]."""
-        message = F.leaky_relu(self.neighbour(x), NEGATIVE_SLOPE, inplace=True)
+        message = F.leaky_relu(self.neighbor(x), NEGATIVE_SLOPE, inplace=True)
         gates = self.gates(edges.distances) if self.gated else None
         root = F.linear(x, self.root.weight, self.bias)
         return aggregate(message, gates, edges, signed=self.signed, mean=self.aggr == "mean", onto=root)
@@ -79,7 +79,7 @@ class TDGC(nn.Module):
 def aggregate(
     message: Tensor, gates: Tensor | None, edges: Edges, *, signed: bool, mean: bool, onto: Tensor | None = None
 ) -> Tensor:
-    """Sum or mean over the neighbours of sign * gate * message, added to `onto`, whose memory may become the result's.
+    """Sum or mean over the neighbors of sign * gate * message, added to `onto`, whose memory may become the result's.
 
     Compiled on a CPU where few distinct distances occur, as on any regular grid; edge by edge otherwise.
     Shapes: message [N, H], gates [U, H] or None, onto [N, H] or None -> [N, H].

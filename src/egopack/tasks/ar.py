@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from egopack.data.batch import Batch
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
+from egopack.labels import UNLABELLED, Labels
 from egopack.nn.heads import Classifier, segment_mean
-from egopack.nn.losses import IGNORED_LABEL, Total, cross_entropy, share, whole
+from egopack.nn.losses import Total, cross_entropy, share, whole
 from egopack.params import FusedModelParams, NoParams, TaskParams
-from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse, mean_logits
+from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse, mean_logits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,8 +78,8 @@ class ActionRecognition(Task):
             frames = np.array([[action.start, action.end] for action in actions])
             targets = {
                 "segments": source.grid.seconds(frames, clip.clip_start).astype(np.float32),
-                "verbs": np.array([IGNORED_LABEL if action.verb is None else action.verb for action in actions]),
-                "nouns": np.array([IGNORED_LABEL if action.noun is None else action.noun for action in actions]),
+                "verbs": np.array([UNLABELLED if action.verb is None else action.verb for action in actions]),
+                "nouns": np.array([UNLABELLED if action.noun is None else action.noun for action in actions]),
             }
             samples.append(Sample(clip_uid, clip.video_uid, rows, source.grid.positions(len(rows)), targets))
         return samples
@@ -158,7 +159,7 @@ def accuracies(ranked: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Top-1, top-5 and class-mean accuracy in percent of classes ranked [S, TOP] against labels [S]; unlabelled
     segments take no part.
     """
-    labelled = truth != IGNORED_LABEL
+    labelled = truth != UNLABELLED
     ranked, truth = ranked[labelled], truth[labelled]
     correct = ranked == truth[:, None]
     by_class = [correct[truth == label, 0].mean() for label in np.unique(truth)]

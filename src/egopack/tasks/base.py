@@ -23,6 +23,7 @@ from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
+from egopack.labels import Labels
 from egopack.nn.heads import Neck
 from egopack.nn.losses import Total, whole
 from egopack.params import NoParams, RegimeParams, Strict, TaskParams, check
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 Outputs = dict[str, Tensor]
 Streams = Mapping[str, Tensor]  # support task -> features, aligned to the novel task and past their interaction
-Labels = dict[str, tuple[str, ...]]  # name of a label set -> its classes, in order of their ids
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Task(nn.Module, ABC):
         """All samples of a split (section 1 of the method)."""
 
     @classmethod
-    def draw(cls, sample: Sample, params: TaskParams, generator: np.random.Generator) -> Sample:
+    def augment(cls, sample: Sample, params: TaskParams, generator: np.random.Generator) -> Sample:
         """The sample as training sees it this time; tasks that augment override this."""
         return sample
 

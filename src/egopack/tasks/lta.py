@@ -16,11 +16,12 @@ from egopack.data.pyramid import Edges, radius_edges
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.submissions import lta_submission
+from egopack.labels import UNLABELLED, Labels
 from egopack.nn.heads import Classifier, video_max
-from egopack.nn.losses import IGNORED_LABEL, Total, cross_entropy, share, whole
+from egopack.nn.losses import Total, cross_entropy, share, whole
 from egopack.nn.tdgc import TDGC
 from egopack.params import Count, ModelParams, Positive, Strict, TaskParams
-from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse
+from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,8 +110,8 @@ class LongTermAnticipation(Task):
                     source.skips.add("observed actions without a feature row", key)
                     continue
                 targets = {
-                    "verbs": np.array([IGNORED_LABEL if action.verb is None else action.verb for action in future]),
-                    "nouns": np.array([IGNORED_LABEL if action.noun is None else action.noun for action in future]),
+                    "verbs": np.array([UNLABELLED if action.verb is None else action.verb for action in future]),
+                    "nouns": np.array([UNLABELLED if action.noun is None else action.noun for action in future]),
                 }
                 pos = np.round(source.grid.positions(len(rows)), 3)
                 samples.append(Sample(key, actions[0].video_uid, rows, pos, targets))

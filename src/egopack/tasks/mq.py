@@ -26,11 +26,12 @@ from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.records import MomentsClip
 from egopack.ego4d.submissions import mq_submission
 from egopack.errors import UserError
+from egopack.labels import Labels
 from egopack.nn.heads import Classifier, NormedLinear, Readout, video_mean
 from egopack.nn.losses import Total, diou_1d, sigmoid_focal, whole
 from egopack.nn.targets import assign_targets
 from egopack.params import Count, ModelParams, NoParams, Positive, Strict, TaskParams
-from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task
+from egopack.tasks.base import Outputs, SampleSource, Streams, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,12 +43,12 @@ LevelNodes = tuple[Tensor, Tensor, Tensor, float]  # probabilities [n, C], offse
 
 
 class MqModel(ModelParams):
-    """`prior` starts the classifier's bias; `normaliser` and `momentum` are those of the running number of
+    """`prior` starts the classifier's bias; `normalizer` and `momentum` are those of the running number of
     positives.
     """
 
     prior: float = Field(0.01, gt=0, lt=1)
-    normaliser: Positive = 100.0
+    normalizer: Positive = 100.0
     momentum: float = Field(0.9, ge=0, lt=1)
 
 
@@ -83,7 +84,7 @@ class MomentQueries(Task):
     headline: ClassVar = {"map": "max"}
     params: MqParams
     model: MqModel
-    normaliser: Tensor
+    normalizer: Tensor
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
         super().__init__(hidden, params, labels, streams)
@@ -98,7 +99,7 @@ class MomentQueries(Task):
         )
         self.regressor = nn.ModuleDict({"0": NormedLinear(size, size, bias=False), "out": Readout(size, 2)})
         self.scales = nn.Parameter(torch.ones(params.levels))
-        self.register_buffer("normaliser", torch.tensor(float(model.normaliser)))
+        self.register_buffer("normalizer", torch.tensor(float(model.normalizer)))
 
     @classmethod
     def labels(cls, annotations: Annotations) -> Labels:
@@ -144,14 +145,14 @@ class MomentQueries(Task):
         target = assign_targets(
             batch.pyramid, truth["segments"], truth["classes"], batch.counts["classes"], logits.shape[1]
         )
-        positives = total(target.positive.sum().to(self.normaliser.dtype)).clamp(min=1)
+        positives = total(target.positive.sum().to(self.normalizer.dtype)).clamp(min=1)
         if self.training:
-            self.normaliser.mul_(self.model.momentum).add_(positives, alpha=1 - self.model.momentum)
-        normaliser = self.normaliser.clone() if self.training else positives
+            self.normalizer.mul_(self.model.momentum).add_(positives, alpha=1 - self.model.momentum)
+        normalizer = self.normalizer.clone() if self.training else positives
         regression = torch.where(target.positive, diou_1d(offsets, target.offsets), 0.0)
         return {
-            "classification": sigmoid_focal(logits, target.classes).sum() / normaliser,
-            "regression": regression.sum() / normaliser,
+            "classification": sigmoid_focal(logits, target.classes).sum() / normalizer,
+            "regression": regression.sum() / normalizer,
         }
 
     def decode(
@@ -259,8 +260,8 @@ def decode_segments(nodes: Sequence[LevelNodes], duration: float, params: MqDeco
             chosen = chosen[np.argpartition(-flat[chosen], params.top_per_level)[: params.top_per_level]]
             chosen = chosen[np.argsort(-flat[chosen], kind="stable")]
         node, label = np.divmod(chosen, classes)
-        centre, reach = pos.numpy()[node], offsets.numpy()[node] * np.float32(extent)
-        segment = np.stack([centre - reach[:, 0], centre + reach[:, 1]], axis=1)
+        center, reach = pos.numpy()[node], offsets.numpy()[node] * np.float32(extent)
+        segment = np.stack([center - reach[:, 0], center + reach[:, 1]], axis=1)
         keep = segment[:, 1] - segment[:, 0] > params.min_duration_s
         segments.append(segment[keep])
         scores.append(flat[chosen[keep]])

@@ -13,10 +13,11 @@ from egopack.data.batch import Batch
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.submissions import oscc_submission
+from egopack.labels import UNLABELLED, Labels
 from egopack.nn.heads import Classifier, segment_mean
-from egopack.nn.losses import IGNORED_LABEL, Total, cross_entropy, share, whole
+from egopack.nn.losses import Total, cross_entropy, share, whole
 from egopack.params import FusedModelParams, NoParams, TaskParams
-from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse, mean_logits
+from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse, mean_logits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +78,7 @@ class ObjectStateChange(Task):
                 source.skips.add("windows outside of the video's features", clip_id)
                 continue
             frames = np.array([[window.start, window.end] for window in windows])
-            states = [IGNORED_LABEL if window.state_change is None else int(window.state_change) for window in windows]
+            states = [UNLABELLED if window.state_change is None else int(window.state_change) for window in windows]
             targets = {
                 "segments": source.grid.seconds(frames, start).astype(np.float32),
                 "changes": np.array(states),
@@ -111,7 +112,7 @@ class ObjectStateChange(Task):
     @classmethod
     def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
         truth = np.concatenate([sample.targets["changes"] for sample in samples])
-        labelled = truth != IGNORED_LABEL
+        labelled = truth != UNLABELLED
         predicted = predictions["probability"].to_numpy()[labelled] > 0.5
         return {"accuracy": 100 * float((predicted == truth[labelled]).mean())}
 

@@ -17,11 +17,12 @@ from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.records import Window
 from egopack.ego4d.submissions import pnr_submission
+from egopack.labels import Labels
 from egopack.nn.convolutions import position_encoding
 from egopack.nn.heads import Readout
 from egopack.nn.losses import Total, share, whole
 from egopack.params import FusedModelParams, Positive, Strict, TaskParams
-from egopack.tasks.base import Labels, Outputs, SampleSource, Streams, Task, fuse, mean_logits
+from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse, mean_logits
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +93,7 @@ class PointOfNoReturn(Task):
         return samples
 
     @classmethod
-    def draw(cls, sample: Sample, params: TaskParams, generator: np.random.Generator) -> Sample:
+    def augment(cls, sample: Sample, params: TaskParams, generator: np.random.Generator) -> Sample:
         crop: PnrSamples = params.samples
         (start, end), pnr, fps = (
             sample.targets["window"],
@@ -145,7 +146,7 @@ class PointOfNoReturn(Task):
         cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator
     ) -> pd.DataFrame:
         logits = np.zeros((len(samples), FRAMES), dtype=np.float32)
-        logits[:, FRAMES // 2] = 1.0  # the centre key frame
+        logits[:, FRAMES // 2] = 1.0  # the center key frame
         return frame_table(samples, logits)
 
     @classmethod

@@ -13,17 +13,17 @@ from torch import Tensor, nn
 from egopack.data.batch import Batch
 from egopack.data.loader import Loader
 from egopack.errors import UserError
+from egopack.model.network import Network
 from egopack.nn.losses import Total, whole
-from egopack.params import OptimiserParams
-from egopack.training.distributed import ALONE, Ranks, added, apart, side_by_side
-from egopack.training.extras import Average, Best, freeze
-from egopack.training.network import Network
-from egopack.training.optimiser import learning_rate, make_optimiser
+from egopack.params import OptimizerParams
+from egopack.runtime.ranks import ALONE, KEPT_STEP, Ranks, all_reduce_losses, data_parallel, no_sync
+from egopack.training.best_weights import BestWeights
+from egopack.training.ema import EMA
+from egopack.training.freeze import freeze
+from egopack.training.optimizer import learning_rate, make_optimizer
 from egopack.training.state import Scratch, random_state
 
 Evaluate = Callable[[Network], dict[str, tuple[float, str]]]  # headline metrics, each with what is better, max or min
-
-KEPT = "step of the state that is kept"
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,15 @@ class Losses(nn.Module):
 
     def forward(self, name: str, batch: Batch) -> dict[str, Tensor]:
         weight = float(batch.own)
-        terms = loss_terms(self.network, name, batch, self.precision, lambda count: self.ranks.sum(count * weight))
+        terms = loss_terms(
+            self.network, name, batch, self.precision, lambda count: self.ranks.all_reduce(count * weight)
+        )
         return {term: value * weight for term, value in terms.items()}
 
 
 def step(
     network: Network,
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     batches: Mapping[str, Batch] | Sequence[Mapping[str, Batch]],
     grad_clip_norm: float,
     *,
@@ -78,20 +80,20 @@ def step(
 
     `losses` is `Losses` of the network, as the ranks run it side by side.
     """
-    optimiser.zero_grad(set_to_none=True)
+    optimizer.zero_grad(set_to_none=True)
     losses = Losses(network) if losses is None else losses
     rounds = [batches] if isinstance(batches, Mapping) else batches
     turns = [(number, name) for number, each in enumerate(rounds) for name in each]
     found: list[dict[str, dict[str, Tensor]]] = [{} for _ in rounds]
     for number, name in turns:
-        with nullcontext() if (number, name) == turns[-1] else apart(losses):
+        with nullcontext() if (number, name) == turns[-1] else no_sync(losses):
             terms = losses(name, rounds[number][name])
             # times the ranks, over which gradients are averaged although their parts of the loss add up
             (torch.stack(list(terms.values())).sum() * ranks.world / len(rounds)).backward()
         found[number][name] = {term: value.detach() for term, value in terms.items()}
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), grad_clip_norm)
-    optimiser.step()
-    return StepReport(added(found[0] if len(found) == 1 else _mean(found), ranks), norm)
+    optimizer.step()
+    return StepReport(all_reduce_losses(found[0] if len(found) == 1 else _mean(found), ranks), norm)
 
 
 def loss_terms(network: Network, name: str, batch: Batch, precision: str, total: Total = whole) -> dict[str, Tensor]:
@@ -111,15 +113,15 @@ def _mean(found: Sequence[Mapping[str, Mapping[str, Tensor]]]) -> dict[str, dict
 
 
 @dataclass
-class Progress:
-    """All that training adds to as it goes; with it, a run that was stopped goes on as if it had not been."""
+class TrainingState:
+    """All that training adds to as it goes; with it, a run that was stopped resumes as if it had not been."""
 
     network: Network
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     device: torch.device
     ranks: Ranks = ALONE
-    average: Average | None = None
-    best: Best = field(default_factory=Best)
+    average: EMA | None = None
+    best: BestWeights = field(default_factory=BestWeights)
     step: int = 0
     reports: list[EpochReport] = field(default_factory=list)
     current: list[StepReport] = field(default_factory=list)  # of the epoch under way
@@ -127,9 +129,9 @@ class Progress:
     def save(self, scratch: Scratch) -> None:
         """Save the whole state: weights and buffers, moments, all ranks' generators, average, best, reports so far."""
         tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
-        for index, moments in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser/{index}/{name}": value for name, value in moments.items()}
-        for rank, generators in enumerate(self.ranks.gather(random_state(self.device))):
+        for index, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{index}/{name}": value for name, value in moments.items()}
+        for rank, generators in enumerate(self.ranks.all_gather(random_state(self.device))):
             tensors |= {f"random/{rank}/{name}": state for name, state in generators.items()}
         if self.average is not None:
             tensors |= {f"average/{name}": value for name, value in self.average.weights.items()}
@@ -141,9 +143,9 @@ class Progress:
             tensors["grad_norm"] = torch.stack([report.grad_norm for report in self.current])
         record = {"step": self.step, "terms": terms, "best": self.best.record()}
         record |= {"reports": [asdict(report) for report in self.reports]}
-        if self.ranks.leads:
+        if self.ranks.is_main:
             scratch.save(tensors, record | {"updates": 0 if self.average is None else self.average.updates})
-            self.ranks.note(KEPT, str(self.step))
+            self.ranks.note(KEPT_STEP, str(self.step))
 
     def resume(self, scratch: Scratch) -> bool:
         """Go back to the state that was saved last, if any was.
@@ -152,7 +154,7 @@ class Progress:
             UserError: ranks see different states.
         """
         saved = scratch.load()
-        if len(set(self.ranks.gather(None if saved is None else saved[1]["step"]))) > 1:
+        if len(set(self.ranks.all_gather(None if saved is None else saved[1]["step"]))) > 1:
             raise UserError(
                 f"{scratch.folder}: not every rank can read this; it must be on a disk that all machines share"
             )
@@ -161,10 +163,10 @@ class Progress:
         tensors, record = saved
         self.network.load_state_dict(_under(tensors, "network/"))
         state: dict[int, dict[str, Tensor]] = {}
-        for name, value in _under(tensors, "optimiser/").items():
+        for name, value in _under(tensors, "optimizer/").items():
             index, moment = name.split("/")
             state.setdefault(int(index), {})[moment] = value
-        self.optimiser.load_state_dict(self.optimiser.state_dict() | {"state": state})
+        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
         generators = _under(tensors, f"random/{self.ranks.rank}/")
         torch.set_rng_state(generators["cpu"])
         if self.device.type == "cuda":
@@ -174,11 +176,11 @@ class Progress:
                 self.average.weights[name].copy_(value)
             self.average.updates = record["updates"]
         kept = {name: value.to(self.device) for name, value in _under(tensors, "best/").items()}
-        self.best = Best(**record["best"], weights=kept)
+        self.best = BestWeights(**record["best"], weights=kept)
         self.step = record["step"]
         self.reports = [EpochReport(**report) for report in record["reports"]]
         self.current = _steps(tensors, record["terms"])
-        self.ranks.note(KEPT, str(self.step))
+        self.ranks.note(KEPT_STEP, str(self.step))
         return True
 
     def chosen_weights(self) -> dict[str, Tensor]:
@@ -204,7 +206,7 @@ def _steps(tensors: Mapping[str, Tensor], terms: Sequence[Sequence[str]]) -> lis
 def train(
     network: Network,
     loaders: Mapping[str, Loader],
-    params: OptimiserParams,
+    params: OptimizerParams,
     *,
     device: torch.device,
     on_step: Callable[[int, int], None] = lambda step, total: None,
@@ -217,7 +219,7 @@ def train(
 ) -> list[EpochReport]:
     """Train `network` in place for `params.epochs` epochs, each as long as the longest loader; the others cycle.
 
-    With `scratch`, states are saved on the way and a run that was stopped goes on from the last; `on_epoch` is then
+    With `scratch`, states are saved on the way and a run that was stopped resumes from the last; `on_epoch` is then
     told of the epochs before it too, after `on_resume`. `evaluate` is called as `params.extras.evaluate_every` says.
     All `ranks` do the same, each with its part of every batch: `evaluate` is called on all of them, and what rank 0
     finds counts; rank 0 saves. Returns the reports of all epochs, the same on every rank.
@@ -225,11 +227,11 @@ def train(
     extras = params.extras
     network.to(device).train()
     freeze(network, extras.freeze)
-    losses = side_by_side(Losses(network, precision, ranks), ranks)
-    if not ranks.leads:
+    losses = data_parallel(Losses(network, precision, ranks), ranks)
+    if not ranks.is_main:
         torch.manual_seed(torch.initial_seed() + ranks.rank)  # other dropout in another part of the batch
-    now = Progress(network, make_optimiser(network, params), device, ranks)
-    now.average = Average(network, extras.ema_decay) if extras.ema_decay else None
+    now = TrainingState(network, make_optimizer(network, params), device, ranks)
+    now.average = EMA(network, extras.ema_decay) if extras.ema_decay else None
     if scratch is not None and now.resume(scratch):
         on_resume(now.step)
         for report in now.reports:
@@ -240,12 +242,12 @@ def train(
     streams = {name: loader.forever(now.step * extras.accumulate) for name, loader in parts.items()}
     while now.step < total and not (extras.patience and now.best.waited >= extras.patience):
         lr = learning_rate(now.step, total=total, warmup=warmup, lr=params.lr, lr_min=params.lr_min)
-        for group in now.optimiser.param_groups:
+        for group in now.optimizer.param_groups:
             group["lr"] = lr
         batches = [
             {name: next(stream).to(device) for name, stream in streams.items()} for _ in range(extras.accumulate)
         ]
-        now.current.append(step(network, now.optimiser, batches, params.grad_clip_norm, losses=losses, ranks=ranks))
+        now.current.append(step(network, now.optimizer, batches, params.grad_clip_norm, losses=losses, ranks=ranks))
         if now.average is not None:
             now.average.update(network)
         now.step += 1
@@ -253,7 +255,7 @@ def train(
             end_epoch(now, lr, evaluate if extras.evaluates_after(now.step // steps, params.epochs) else None)
             on_epoch(now.reports[-1])
         asked = scratch is not None and (scratch.stop or now.step % scratch.every == 0)
-        if scratch is not None and asked and ranks.of_first(scratch.due(now.step)):
+        if scratch is not None and asked and ranks.broadcast(scratch.due(now.step)):
             now.save(scratch)
         on_step(now.step, total)
     for stream in streams.values():
@@ -262,25 +264,25 @@ def train(
     return now.reports
 
 
-def end_epoch(now: Progress, lr: float, evaluate: Evaluate | None) -> None:
+def end_epoch(now: TrainingState, lr: float, evaluate: Evaluate | None) -> None:
     """Sum up the epoch, evaluate the weights that count, and keep them if they are the best so far."""
     scores: dict[str, float] = {}
     epoch = len(now.reports)
     if evaluate is not None:
         trained = {name: value.clone() for name, value in now.network.state_dict().items()}
         now.network.load_state_dict(now.chosen_weights())
-        found = now.ranks.of_first(evaluate(now.network))
+        found = now.ranks.broadcast(evaluate(now.network))
         scores = {name: value for name, (value, _) in found.items()}
         signed = {name: value if better == "max" else -value for name, (value, better) in found.items()}
         now.best.offer(epoch, signed, now.network.state_dict())
         now.network.load_state_dict(trained)
         now.network.train()
-    report: dict[str, Any] = vars(summarise(epoch, lr, now.current))
+    report: dict[str, Any] = vars(summarize(epoch, lr, now.current))
     now.reports.append(EpochReport(**report | {"scores": scores}))
     now.current = []
 
 
-def summarise(epoch: int, lr: float, reports: list[StepReport]) -> EpochReport:
+def summarize(epoch: int, lr: float, reports: list[StepReport]) -> EpochReport:
     """Means of an epoch's steps."""
     names = [(task, term) for task, terms in reports[0].losses.items() for term in terms]
     losses = {

@@ -1,4 +1,4 @@
-"""Whole states of trainings that are under way, in scratch space, so that a run that was stopped goes on."""
+"""Whole states of trainings that are under way, in scratch space, so that a run that was stopped resumes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from egopack.errors import UserError
-from egopack.files import atomic_path, write_json
+from egopack.files import atomic_path, sha256, write_json
 
 STATE, FILES = "state.safetensors", "files.json"
 SHARE_OF_TIME = 0.05  # of a run that may go into saving states
@@ -118,8 +118,7 @@ def digest_files(paths: Iterable[Path], known: Path | None = None) -> str:
         if before is not None and before[:-1] == mark:
             digest = before[-1]
         else:
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = sha256(path)
         fresh[name] = [*mark, digest]
         total.update(f"{path.name} {digest}\n".encode())
     if known is not None and any(noted.get(name) != entry for name, entry in fresh.items()):

@@ -1,0 +1,62 @@
+"""Predicting and scoring a validation split, with a progress bar."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from egopack.data.loader import FeatureRows
+from egopack.data.splits import read_labels, read_split
+from egopack.evaluation.predict import predict, rounded, write_predictions
+from egopack.model.network import Network
+from egopack.runtime.progress import progress
+from egopack.runtime.ranks import Ranks
+
+
+def evaluate(
+    network: Network,
+    task: str,
+    decode: Any,
+    samples_folder: Path,
+    features: FeatureRows,
+    out: Path,
+    *,
+    name: str,
+    seed: int,
+    device: torch.device,
+) -> dict[str, float]:
+    """Predict the validation split of `task`, write the table to `out`, and return its scores; one line tells the
+    headline metrics under `name`.
+    """
+    samples, labels = read_split(samples_folder, "val"), read_labels(samples_folder)
+    with progress(len(samples), name, "sample") as bar:
+        table = predict(network, task, samples, features, decode, seed=seed, device=device, on_batch=bar.update)
+    write_predictions(out, table)
+    head = network.head(task)
+    scores = rounded(head.score(table, samples, labels))
+    click.echo(f"{name}: " + ", ".join(f"{metric} {scores[metric]:g}" for metric in head.headline))
+    return scores
+
+
+def headlines(
+    network: Network, samples_root: Path, features: FeatureRows, *, seed: int, device: torch.device, ranks: Ranks
+) -> dict[str, tuple[float, str]]:
+    """Headline metrics of every task on its validation split <samples_root>/<task>, as <task>/<metric>, each with what
+    is better.
+
+    Predictions are made by the defaults of decoding, since training does not depend on `decode` in params.yaml. Ranks
+    predict together, and rank 0 alone scores.
+    """
+    found: dict[str, tuple[float, str]] = {}
+    for task in network.task:
+        folder, head = samples_root / task, network.head(task)
+        samples, labels = read_split(folder, "val"), read_labels(folder)
+        table = predict(network, task, samples, features, head.Decode(), seed=seed, device=device, ranks=ranks)
+        if not ranks.is_main:
+            continue
+        scores = rounded(head.score(table, samples, labels))
+        found |= {f"{task}/{metric}": (scores[metric], better) for metric, better in head.headline.items()}
+    return found

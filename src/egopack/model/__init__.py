@@ -1,0 +1,1 @@
+"""The network of any regime, its checkpoints, its prototypes."""

@@ -1,0 +1,1 @@
+"""From raw data to shards and samples, and what was found and left out on the way."""

@@ -1,0 +1,220 @@
+"""What the data holds, counted: items found, samples, what is skipped and why; features found, missing and damaged.
+
+One report, made in two ways: `check_data` reads the raw files, `collect` what the pipeline noted when it wrote shards
+and samples. A report is {"features": {set: ...}, "stored": ..., "tasks": {task: {split: ...}}}; wherever something is
+left out, it holds {reason: {"count", "examples"}}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePath
+from typing import Any
+
+from egopack.data.grid import Grid
+from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
+from egopack.ego4d.layout import SOURCES, SPLITS, feature_files, feature_uids
+from egopack.ego4d.manifest import check_whole
+from egopack.ego4d.skips import Skips
+from egopack.errors import UserError
+from egopack.files import read_json
+from egopack.params import FeatureSet
+from egopack.preparation.index import NEEDED, index_split, nothing_usable
+from egopack.preparation.shards import ZEROED
+from egopack.preparation.survey import (
+    KINDS,
+    TWO_FILES,
+    UNREADABLE,
+    Video,
+    ahead,
+    check_widths,
+    count_files,
+    count_skips,
+    survey,
+)
+from egopack.tasks.base import TaskBlock
+
+Report = dict[str, Any]
+Features = Mapping[str, FeatureSet]
+WORKERS = 8
+SHOWN = 3  # examples of a reason in the table
+MISSING = "video that the annotations name, without a feature file"
+
+
+def check_data(
+    root: Path,
+    version: str,
+    features: Features,
+    blocks: Mapping[str, TaskBlock],
+    *,
+    storage: str | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> tuple[Report, list[str]]:
+    """Count what every task finds under `root`, and say what stands in the way of training, one line each.
+
+    Of the feature files the headers are read; with `storage` (float16, float32) all rows too, as for the shards.
+    """
+    problems: list[str] = []
+    videos: list[Video] = []
+    try:
+        check_whole(
+            root, version, features, sorted({block.params.annotations for block in blocks.values()} & {*SOURCES})
+        )
+    except UserError as error:
+        problems.append(str(error))
+    with ThreadPoolExecutor(WORKERS) as pool:
+        try:
+            videos = survey(pool, root, features, feature_uids(root, features))
+            check_widths(features, videos)
+        except UserError as error:
+            problems.append(str(error))
+        rows, stored = _storable(pool, videos, features, storage, progress)
+    report: Report = {"features": count_files(features, videos), "stored": stored, "tasks": {}}
+    first, annotations = next(iter(features.values())), Annotations(root, version)
+    for name, block in blocks.items():
+        found = _check_task(name, block, annotations, rows, Grid(first.stride, first.fps), problems)
+        report["tasks"][name] = found
+    _name_missing(report, lambda name, uid: bool(feature_files(root, name, uid)))
+    return report, list(dict.fromkeys(problems))
+
+
+def collect(samples: Path, tasks: Iterable[str], shards: Path, manifests: Path, features: Iterable[str]) -> Report:
+    """The report of what was stored and indexed: from <samples>/<task>/report.json, the metrics of the shards and the
+    manifests <manifests>/<set>.json of the feature sets.
+    """
+    stored = read_json(shards)
+    files = stored.pop("files")
+    report: Report = {"features": {name: files[name] for name in features}, "stored": stored}
+    report["tasks"] = {name: read_json(samples / name / "report.json") for name in tasks}
+    present = {name: {PurePath(file).stem for file in read_json(manifests / f"{name}.json")["files"]} for name in files}
+    _name_missing(report, lambda name, uid: uid in present[name])
+    return report
+
+
+def numbers(report: Report) -> dict[str, Any]:
+    """The counts of a report without the examples: numbers alone, which two runs can be compared by."""
+    stored = report["stored"]
+    return {
+        "features": {
+            name: {"found": counts["found"]} | {kind: _total(counts[kind]) for kind in KINDS}
+            for name, counts in report["features"].items()
+        },
+        "stored": {"videos": stored["videos"], "rows": stored["rows"], "skipped": _counts(stored["skipped"])},
+        "tasks": {
+            task: {
+                split: {"found": part["found"], "samples": part["samples"], "skipped": _counts(part["skipped"])}
+                for split, part in splits.items()
+            }
+            for task, splits in report["tasks"].items()
+        },
+    }
+
+
+def _counts(skipped: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    return {reason: entry["count"] for reason, entry in skipped.items()}
+
+
+def _storable(
+    pool: ThreadPoolExecutor,
+    videos: Sequence[Video],
+    features: Features,
+    storage: str | None,
+    progress: Callable[[int, int], None],
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """Rows of every video that can be stored, and the counts of them."""
+    skips = Skips()
+    count_skips(videos, skips)
+    rows = {video.uid: video.length for video in videos if not video.problem}
+    if storage is not None:
+        usable = [video for video in videos if not video.problem]
+        read = ahead(pool, lambda video: _read_rows(video, features, storage), usable, WORKERS)
+        for done, (video, (reason, item)) in enumerate(zip(usable, read, strict=True), start=1):
+            progress(done, len(usable))
+            if reason:
+                skips.add(reason, item)
+            if reason not in ("", ZEROED):
+                del rows[video.uid]
+    return rows, {"videos": len(rows), "rows": sum(rows.values()), "skipped": skips.to_dict()}
+
+
+def _read_rows(video: Video, features: Features, storage: str) -> tuple[str, str]:
+    """What is wrong with the rows of a video: a reason and an item, or two empty texts."""
+    try:
+        opened = VideoFeatures(video.files, list(features.values()))
+        bad = sum(zeroed for _, _, zeroed in opened.blocks(0, len(opened), storage))
+    except DamagedFile as error:
+        return str(error), video.uid
+    except OSError:
+        return UNREADABLE, video.uid
+    reason = too_many_zeroed(len(opened), bad)
+    if reason:
+        return reason, video.uid
+    return (ZEROED, f"{video.uid}: {bad} rows") if bad else ("", "")
+
+
+def _check_task(
+    name: str, block: TaskBlock, annotations: Annotations, rows: Mapping[str, int], grid: Grid, problems: list[str]
+) -> dict[str, Any]:
+    """The report of a task, split by split; a file that cannot be trusted is a problem and counts as empty."""
+    report = {}
+    for split in SPLITS:
+        try:
+            report[split] = index_split(block, annotations, rows, grid, split)[1]
+        except UserError as error:
+            problems.append(str(error))
+            report[split] = {"found": {}, "samples": 0, "skipped": {}, "lacking": []}
+        else:
+            if split in NEEDED and not report[split]["samples"]:
+                problems.append(nothing_usable(name, block, split, report[split]))
+    return report
+
+
+def _name_missing(report: Report, has: Callable[[str, str], bool]) -> None:
+    """Count, for each feature set, the videos that tasks ask for and that it lacks: `has(set, video uid)`."""
+    asked = {uid for splits in report["tasks"].values() for part in splits.values() for uid in part["lacking"]}
+    for name, counts in report["features"].items():
+        skips = Skips()
+        for uid in sorted(asked):
+            if not has(name, uid):
+                skips.add(MISSING, uid)
+        counts["missing"] = skips.to_dict()
+
+
+# --- the table
+
+
+def table(report: Report) -> str:
+    """The report as text: a line for each feature set, task and split, and one for each reason with examples."""
+    lines: list[tuple[list[str], Iterable[str]]] = [(["features", "files", *KINDS], ())]
+    for name, counts in report["features"].items():
+        reasons = [line for kind in KINDS for line in _reasons(counts[kind])]
+        lines.append(([name, f"{counts['found']:,}", *(f"{_total(counts[kind]):,}" for kind in KINDS)], reasons))
+    stored = report["stored"]
+    of_videos = {reason: entry for reason, entry in stored["skipped"].items() if "NaN" in reason or reason == TWO_FILES}
+    lines.append(([f"{stored['videos']:,} videos can be used, {stored['rows']:,} rows"], _reasons(of_videos)))
+    lines += [([], ()), (["task", "split", "samples", "skipped", "found in"], ())]
+    for task, splits in report["tasks"].items():
+        for split, part in splits.items():
+            found = (
+                ", ".join(f"{count:,} {what}" for what, count in part["found"].items()) or "nothing that can be read"
+            )
+            cells = [task, split, f"{part['samples']:,}", f"{_total(part['skipped']):,}", found]
+            lines.append((cells, _reasons(part["skipped"])))
+    wide = [max(len(cells[k]) for cells, _ in lines if k + 1 < len(cells)) for k in range(4)]
+    text = ""
+    for cells, notes in lines:
+        padded = [cell.ljust(wide[k]) if k + 1 < len(cells) else cell for k, cell in enumerate(cells)]
+        text += "  ".join(padded) + "\n" + "".join(f"    {note}\n" for note in notes)
+    return text
+
+
+def _total(skipped: Mapping[str, Mapping[str, Any]]) -> int:
+    return sum(_counts(skipped).values())
+
+
+def _reasons(skipped: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
+    for reason, entry in skipped.items():
+        more = ", ..." if entry["count"] > SHOWN else ""
+        yield f"{entry['count']:,} {reason}: {', '.join(entry['examples'][:SHOWN])}{more}"

@@ -1,0 +1,92 @@
+"""From annotations to the sample files of a task, and the summary that a pack of tasks reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from egopack.data.grid import Grid
+from egopack.data.samples import Sample, write_samples
+from egopack.data.splits import LABELS, split_file
+from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.layout import SPLITS
+from egopack.ego4d.skips import Skips
+from egopack.errors import UserError
+from egopack.files import sha256, write_json
+from egopack.tasks import base
+from egopack.tasks.base import SampleSource, TaskBlock
+
+NEEDED = ("train", "val")  # a challenge's test split may be absent from a user's plans; these may not be empty
+
+
+def index_task(
+    name: str,
+    block: TaskBlock,
+    annotations: Annotations,
+    rows: Mapping[str, int],
+    grid: Grid,
+    folder: Path,
+    settings: Path,
+) -> dict[str, Any]:
+    """Write <folder>/<split>.h5, labels.json and report.json, and <settings>/<name>.json; return the report.
+
+    `rows` is how many feature rows each video has.
+
+    Raises:
+        UserError: an annotation file cannot be trusted, or a split that training needs has nothing usable.
+    """
+    report: dict[str, Any] = {}
+    found: dict[str, list[Sample]] = {}
+    for split in SPLITS:
+        found[split], report[split] = index_split(block, annotations, rows, grid, split)
+        if split in NEEDED and not found[split]:
+            raise UserError(nothing_usable(name, block, split, report[split]))
+    for split, samples in found.items():
+        write_samples(split_file(folder, split), samples)
+    labels = block.task.labels(annotations)
+    write_json(folder / LABELS, {key: list(value) for key, value in labels.items()})
+    write_json(folder / "report.json", report)
+    write_json(
+        settings / f"{name}.json",
+        {
+            "params": block.params.model_dump(mode="json"),
+            "decode": block.decode.model_dump(mode="json"),
+            "labels": {key: len(value) for key, value in labels.items()},
+            "sha256": {split: sha256(split_file(folder, split)) for split in NEEDED},
+            "code": sha256(Path(base.__file__).with_name(f"{name}.py")),
+        },
+    )
+    return report
+
+
+def index_split(
+    block: TaskBlock, annotations: Annotations, rows: Mapping[str, int], grid: Grid, split: str
+) -> tuple[list[Sample], dict[str, Any]]:
+    """The samples of a split and its part of the report: what its file lists, what was skipped and why, and the videos
+    that lack features.
+    """
+    source = SampleSource(annotations, rows, grid, Skips())
+    samples = distinct(block.task.samples(source, split, block.params), source.skips)
+    return samples, {
+        "found": annotations.found(block.params.annotations, split),
+        "samples": len(samples),
+        "skipped": source.skips.to_dict(),
+        "lacking": sorted(source.lacking),
+    }
+
+
+def nothing_usable(name: str, block: TaskBlock, split: str, report: Mapping[str, Any]) -> str:
+    """What to say of a split that training needs and that has no sample."""
+    reasons = ", ".join(f"{entry['count']} {reason}" for reason, entry in report["skipped"].items())
+    source = block.params.annotations
+    return f"tasks.{name}: no usable sample in split {split!r} of {source} ({reasons or 'the file lists none'})"
+
+
+def distinct(samples: Sequence[Sample], skips: Skips) -> list[Sample]:
+    """The first sample of each key; the others are counted as skipped."""
+    kept: dict[str, Sample] = {}
+    for sample in samples:
+        if kept.setdefault(sample.key, sample) is not sample:
+            skips.add("repeated id", sample.key)
+    return list(kept.values())

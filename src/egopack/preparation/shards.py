@@ -1,0 +1,232 @@
+"""Feature shards: the rows of many videos end to end in a few HDF5 files.
+
+shard-00000.h5   rows [R, D] contiguous   index (uid, start, length)   attributes: plan, spoilt, zeroed
+videos.csv       video_uid,shard,start,length   written last: where it lies, the shards are whole
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+
+from egopack.data.hdf5 import RowsOnDisk, new_table
+from egopack.data.shard_reader import COLUMNS, VIDEOS, FeatureShards, shard_name
+from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
+from egopack.ego4d.skips import Skips
+from egopack.errors import UserError
+from egopack.files import PARTIAL, atomic_path
+from egopack.params import FeatureSet
+from egopack.preparation.survey import UNREADABLE, Video, ahead, check_widths, count_files, count_skips, survey
+
+__all__ = ["FeatureShards", "write_shards"]
+
+FORMAT = 2  # of the shards; a new number makes those of an earlier one stale
+MOST_WORKERS = 32
+PART_BYTES = 8 << 20  # of a video, copied by one thread
+ZEROED = "video with rows of NaN, Inf or overflow, set to zero"
+
+
+def write_shards(
+    root: Path | str,
+    features: Mapping[str, FeatureSet],
+    uids: Iterable[str],
+    out: Path | str,
+    *,
+    skips: Skips,
+    storage: Literal["float16", "float32"] = "float32",
+    shard_bytes: int = 512 << 20,
+    resume: bool = True,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Write the features of `uids` to the folder `out`, in shards of about `shard_bytes`.
+
+    The sets of `features` are laid side by side on the grid of the first. The bytes depend on nothing but the files
+    and these settings. With `resume`, finished shards of the same content stay: an interrupted run redoes at most one.
+    `workers` (default: the cores) copy parts of videos side by side, so that memory depends on neither the corpus nor
+    the length of its videos. `progress(done, total)`: videos.
+    Skipped and counted: a video without a file, with a damaged one, or with NaN in most of its rows.
+    Returns {"videos", "rows", "shards", "width", "files": what `count_files` counts}. Raises UserError where the files
+    are not as wide as `features` says, no video is left, or the disk is too small.
+    """
+    out, wanted, tell = Path(out), sorted(set(uids)), progress or (lambda done, total: None)
+    out.mkdir(parents=True, exist_ok=True)
+    workers = workers or min(os.cpu_count() or 1, MOST_WORKERS)
+    with ThreadPoolExecutor(workers) as pool:
+        surveyed = survey(pool, Path(root), features, wanted)
+        check_widths(features, surveyed)
+        count_skips(surveyed, skips)
+        videos = [video for video in surveyed if not video.problem]
+        writer = _Writer(pool, 2 * workers, features, storage)
+        shards = list(_split(videos, writer.row_bytes, shard_bytes))
+        plans = [_plan_digest(shard, features, storage) for shard in shards]
+        stale = [k for k, plan in enumerate(plans) if not resume or _stored_plan(out / shard_name(k)) != plan]
+        _clear(out, len(shards))
+        _check_space(out, {shard_name(k): shards[k] for k in stale}, writer.row_bytes)
+        done = len(wanted) - sum(len(shards[k]) for k in stale)
+        for k in stale:
+            for n, _ in enumerate(writer.write(out / shard_name(k), shards[k], plans[k]), start=1):
+                tell(done + n, len(wanted))
+            done += len(shards[k])
+    entries = [entry for k in range(len(shards)) for entry in _read_index(out / shard_name(k), k, skips)]
+    if not entries:
+        reasons = ", ".join(skips.to_dict()) or "none was asked for"
+        raise UserError(f"{root}: no video has features of {', '.join(features)} that can be used ({reasons})")
+    _write_videos(out / VIDEOS, entries)
+    summary = {"videos": len(entries), "rows": sum(entry[3] for entry in entries), "shards": len(shards)}
+    return {**summary, "width": writer.width, "files": count_files(features, surveyed)}
+
+
+def _split(videos: Sequence[Video], row_bytes: int, shard_bytes: int) -> Iterator[list[Video]]:
+    """Cut into shards of at most `shard_bytes`; a longer video has one of its own."""
+    shard: list[Video] = []
+    filled = 0
+    for video in videos:
+        size = video.length * row_bytes
+        if shard and filled + size > shard_bytes:
+            yield shard
+            shard, filled = [], 0
+        shard.append(video)
+        filled += size
+    if shard:
+        yield shard
+
+
+def _plan_digest(shard: Sequence[Video], features: Mapping[str, FeatureSet], storage: str) -> str:
+    settings = {name: one.model_dump() for name, one in features.items()}
+    content = [(video.uid, [file.suffix for file in video.files], video.stamps, video.length) for video in shard]
+    return hashlib.sha256(json.dumps([FORMAT, storage, list(settings.items()), content]).encode()).hexdigest()
+
+
+def _stored_plan(path: Path) -> str | None:
+    """Digest of the plan that a finished shard was written from; None where there is no whole shard."""
+    try:
+        with h5py.File(path, "r") as file:
+            return str(file.attrs["plan"].tobytes().decode())
+    except (OSError, KeyError):
+        return None
+
+
+def _clear(out: Path, shards: int) -> None:
+    """Take away what a reader must not find: the list of an earlier run first, then its spare shards and torn files."""
+    (out / VIDEOS).unlink(missing_ok=True)
+    kept = {shard_name(k) for k in range(shards)}
+    for pattern in ("shard-*.h5", f"{PARTIAL}*"):
+        for path in out.glob(pattern):
+            if path.name not in kept:
+                path.unlink()
+
+
+def _check_space(out: Path, shards: Mapping[str, Sequence[Video]], row_bytes: int) -> None:
+    """UserError where the shards to write do not fit, with the room of those that they replace."""
+    needed = sum(video.length for shard in shards.values() for video in shard) * row_bytes
+    replaced = sum((out / name).stat().st_size for name in shards if (out / name).exists())
+    free = shutil.disk_usage(out).free + replaced
+    if needed > free:
+        raise UserError(f"{out}: the shards need {needed >> 20} MB, the disk has {free >> 20} MB free; make room")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A video of a shard; its files are opened by the thread that comes first, and closed when no part is left."""
+
+    video: Video
+    start: int  # row of the shard where it begins
+    sets: Sequence[FeatureSet]
+
+    @cached_property
+    def features(self) -> VideoFeatures:
+        return VideoFeatures(self.video.files, self.sets)
+
+
+class _Writer:
+    """Writes one shard after the other, a pool of threads copying parts of videos side by side."""
+
+    def __init__(self, pool: ThreadPoolExecutor, ahead: int, features: Mapping[str, FeatureSet], storage: str) -> None:
+        self.pool, self.ahead, self.sets, self.storage = pool, ahead, list(features.values()), storage
+        self.width = sum(one.size for one in self.sets)
+        self.row_bytes = self.width * np.dtype(storage).itemsize
+        self.part_rows = max(PART_BYTES // self.row_bytes, 1)
+
+    def write(self, path: Path, videos: Sequence[Video], plan: str) -> Iterator[None]:
+        """Write one shard, yielding after each video. One whose rows are spoilt leaves its place unused."""
+        index: list[tuple[bytes, int, int]] = []
+        zeroed: dict[str, int] = {}
+        spoilt: dict[str, str] = {}
+        shape = (sum(video.length for video in videos), self.width)
+        with (
+            new_table(path, "rows", shape, self.storage) as (file, table),
+            closing(ahead(self.pool, partial(self._copy, table), self._parts(videos), self.ahead)) as copied,
+        ):
+            start = 0
+            for video in videos:
+                parts = [next(copied) for _ in range(0, video.length, self.part_rows)]
+                bad, reason = sum(bad for bad, _ in parts), max(reason for _, reason in parts)
+                reason = reason or too_many_zeroed(video.length, bad)
+                if reason:
+                    spoilt[video.uid] = reason
+                else:
+                    index.append((video.uid.encode(), start, video.length))
+                    zeroed |= {video.uid: bad} if bad else {}
+                start += video.length
+                yield
+            uid_bytes = max((len(entry[0]) for entry in index), default=1)
+            entries = np.array(index, [("uid", f"S{uid_bytes}"), ("start", "<i8"), ("length", "<i8")])
+            file.create_dataset("index", data=entries, track_times=False)
+            for name, value in (("plan", plan), ("spoilt", json.dumps(spoilt)), ("zeroed", json.dumps(zeroed))):
+                file.attrs[name] = np.void(value.encode())  # of any length, unlike a text
+
+    def _parts(self, videos: Sequence[Video]) -> Iterator[tuple[_Source, int]]:
+        """Every part of every video: where it is from, and its first row there."""
+        start = 0
+        for video in videos:
+            source = _Source(video, start, self.sets)
+            yield from ((source, first) for first in range(0, video.length, self.part_rows))
+            start += video.length
+
+    def _copy(self, table: RowsOnDisk, part: tuple[_Source, int]) -> tuple[int, str]:
+        """Copy a part; how many of its rows were set to zero, and why its video cannot be stored, if so."""
+        source, first = part
+        length = source.video.length
+        try:
+            features = source.features
+        except DamagedFile as error:
+            return 0, str(error)
+        except OSError:
+            return 0, UNREADABLE
+        if len(features) != length:
+            return 0, "feature file that changed while read"
+        bad = 0
+        for at, rows, zeroed in features.blocks(first, min(first + self.part_rows, length), self.storage):
+            table.write(source.start + at, rows)
+            bad += zeroed
+        return bad, ""
+
+
+def _read_index(path: Path, shard: int, skips: Skips) -> list[tuple[str, int, int, int]]:
+    """Entries of videos.csv for one shard; what its writer left out or mended is counted, also where it is reused."""
+    with h5py.File(path, "r") as file:
+        for uid, reason in json.loads(file.attrs["spoilt"].tobytes()).items():
+            skips.add(reason, uid)
+        for uid, bad in json.loads(file.attrs["zeroed"].tobytes()).items():
+            skips.add(ZEROED, f"{uid}: {bad} rows")
+        return [(uid.decode(), shard, int(start), int(length)) for uid, start, length in file["index"][...]]
+
+
+def _write_videos(path: Path, entries: Iterable[Sequence[object]]) -> None:
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([COLUMNS, *entries])

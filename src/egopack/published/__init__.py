@@ -1,0 +1,1 @@
+"""Checkpoints in the published format, read without running any code of theirs."""

@@ -1,0 +1,1 @@
+"""What the computation runs on: ranks, device, memory, progress."""

@@ -1,0 +1,53 @@
+"""The device of a process, and torch set up so that the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from egopack.errors import UserError
+from egopack.params import RuntimeParams
+from egopack.runtime.allocator import keep_freed_memory
+
+if TYPE_CHECKING:
+    import torch
+
+
+def set_up(runtime: RuntimeParams, seed: int) -> torch.device:
+    """Seed torch, ask it for the same result every time, and pick the device; each rank of a machine has a GPU of its
+    own.
+
+    Raises:
+        UserError: the device is not there, or is one for several ranks.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    keep_freed_memory()
+    if runtime.threads:
+        torch.set_num_threads(runtime.threads)
+    torch.manual_seed(seed)
+    device = pick_device(runtime.device)
+    # use_deterministic_algorithms would import the compiler too, which takes as long as all the rest of torch
+    torch.set_deterministic_debug_mode("warn" if device.type == "cuda" else "error")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no memory is read before it is written
+    return device
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that `runtime.device` names; of several ranks, each takes its own GPU."""
+    import torch
+
+    key = "params.yaml: runtime.device"
+    name = name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    if several and name.startswith("cuda:"):
+        raise UserError(f"{key}: {name!r} is one GPU, but the launcher starts several ranks; name cuda")
+    if several and name == "cuda":
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"{key}: {name!r} is not there; torch sees {torch.cuda.device_count()} CUDA devices")
+    if several and device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device

@@ -1,0 +1,1 @@
+"""The built-in corpus: a world, its videos, written in Ego4D's format."""

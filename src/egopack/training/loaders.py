@@ -1,0 +1,60 @@
+"""What each regime trains on: samples, batch sizes, loaders (section 5 of the method)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from egopack.data.loader import FeatureRows, Loader
+from egopack.data.samples import Sample
+from egopack.params import TaskParams
+from egopack.tasks.base import load_task
+
+
+def train_loader(
+    name: str,
+    params: TaskParams,
+    samples: Sequence[Sample],
+    features: FeatureRows,
+    *,
+    batch_size: int,
+    radius_s: float,
+    seed: int,
+) -> Loader:
+    """Shuffled batches, each sample augmented anew as its task wants it."""
+    augment = partial(_augment, name, params)
+    return Loader(
+        samples, features, batch_size=batch_size, levels=params.levels, radius_s=radius_s, seed=seed, augment=augment
+    )
+
+
+def _augment(name: str, params: TaskParams, sample: Sample, generator: np.random.Generator) -> Sample:
+    return load_task(name).augment(sample, params, generator)
+
+
+def training_samples(train: Sequence[Sample], val: Sequence[Sample], *, both: bool) -> list[Sample]:
+    """Samples to train on: the training split, or both; texts, which each split pads to its longest, to one width."""
+    if not both:
+        return list(train)
+    samples = [*train, *val]
+    widths = {
+        name: max(sample.targets[name].shape[1] for sample in samples)
+        for name, value in samples[0].targets.items()
+        if value.ndim == 2 and value.dtype == np.uint8
+    }
+    for index, sample in enumerate(samples):
+        padded = {
+            name: np.pad(sample.targets[name], ((0, 0), (0, width - sample.targets[name].shape[1])))
+            for name, width in widths.items()
+        }
+        samples[index] = replace(sample, targets=sample.targets | padded)
+    return samples
+
+
+def multi_batch_sizes(lengths: Mapping[str, int], base_batch: int) -> dict[str, int]:
+    """Batch of a task = base batch * (its length // the shortest length), lengths in samples."""
+    shortest = min(lengths.values())
+    return {name: base_batch * (length // shortest) for name, length in lengths.items()}

@@ -1,0 +1,188 @@
+"""A training as a stage runs it: progress, a state to resume from, checkpoint and curves in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import egopack_native
+import torch
+
+import egopack
+from egopack.data.loader import Loader
+from egopack.data.samples import Sample
+from egopack.data.shard_reader import FeatureShards
+from egopack.data.splits import read_split
+from egopack.evaluation.evaluate import headlines
+from egopack.model.checkpoint import load_checkpoint, save_checkpoint
+from egopack.model.compilation import compiled
+from egopack.model.initial_weights import load_initial
+from egopack.model.network import Network
+from egopack.params import OptimizerParams, RuntimeParams
+from egopack.runtime.progress import progress
+from egopack.runtime.ranks import Ranks
+from egopack.training.curves import write_curves
+from egopack.training.loaders import train_loader, training_samples
+from egopack.training.loop import EpochReport, train
+from egopack.training.signals import stoppable
+from egopack.training.state import FILES, Scratch, digest_files, digest_tensors, prune, run_digest
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where trainings find what they read and leave what they write, each under its name or its task."""
+
+    shards: Path
+    samples: Path
+    models: Path
+    curves: Path
+    scratch: Path
+
+
+def samples_of(folder: Path, params: OptimizerParams) -> list[Sample]:
+    """What `params` says that the task of this folder trains on."""
+    train, both = read_split(folder, "train"), params.extras.train_on_val
+    return training_samples(train, read_split(folder, "val") if both else [], both=both)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training of `network` as `params` says: `name` ("single/ar") is what its checkpoint and curves are found under,
+    `initial` the folder of a checkpoint to start from. Rank 0 alone writes.
+    """
+
+    name: str
+    network: Network
+    params: OptimizerParams
+    runtime: RuntimeParams
+    seed: int
+    device: torch.device
+    ranks: Ranks
+    folders: Folders
+    initial: Path | None = None
+
+    def run_alone(self, task: str, batch_size: int, features: FeatureShards) -> None:
+        """`run` with one task."""
+        loader = train_loader(
+            task,
+            self.network.head(task).params,
+            samples_of(self.folders.samples / task, self.params),
+            features,
+            batch_size=batch_size,
+            radius_s=self.network.spec.backbone.radius_s,
+            seed=self.seed,
+        )
+        self.run({task: loader})
+
+    def run(self, loaders: Mapping[str, Loader]) -> None:
+        """Train and write data/models/<name> and metrics/curves/<name>.csv; one line an epoch and a bar over all
+        steps.
+        """
+        self.begin()
+        scratch = self.scratch(loaders)
+        with (
+            stoppable(scratch if self.ranks.world == 1 else None),  # several would have to stop at the same step
+            compiled(self.network, "params.yaml: runtime.compile") if self.runtime.compile else nullcontext(),
+        ):
+            reports = self.with_bar(loaders, scratch)
+        if not self.ranks.is_main:
+            return
+        save_checkpoint(self.folders.models / self.name, self.network)
+        write_curves(self.folders.curves / f"{self.name}.csv", reports)
+        if scratch is not None:
+            scratch.clear()
+        count = sum(parameter.numel() for parameter in self.network.parameters())
+        loss = f", loss {sum(reports[-1].losses.values()):.4f}" if reports else ""
+        click.echo(f"{self.name}: {count:,} parameters on {self.device}{loss}")
+
+    def begin(self) -> None:
+        """Start from the checkpoint `initial`, if there is one."""
+        if self.initial is None:
+            return
+        checkpoint = load_checkpoint(self.initial)
+        new = load_initial(self.network, checkpoint, str(self.initial), whole=self.params.epochs == 0)
+        if self.ranks.is_main:
+            click.echo(f"{self.name}: starts from {self.initial}" + (f"; {', '.join(new)} from scratch" if new else ""))
+
+    def with_bar(self, loaders: Mapping[str, Loader], scratch: Scratch | None) -> list[EpochReport]:
+        """The training loop with its output, which is rank 0's; the reports of all epochs."""
+
+        def evaluate(network: Network) -> dict[str, tuple[float, str]]:
+            features = FeatureShards(self.folders.shards)
+            return headlines(
+                network, self.folders.samples, features, seed=self.seed, device=self.device, ranks=self.ranks
+            )
+
+        name, epochs = self.name, self.params.epochs
+        with progress(0, name, silent=not self.ranks.is_main) as bar:
+            say = bar.write if self.ranks.is_main else ignore
+
+            def on_step(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+                if scratch is not None and scratch.stop:
+                    say(f"{name}: stopped after step {done}; what was trained is kept, run the same again to resume")
+                    raise KeyboardInterrupt
+
+            def on_epoch(report: EpochReport) -> None:
+                values = report.losses | {f"val/{metric}": value for metric, value in report.scores.items()}
+                terms = "  ".join(f"{term} {value:.4f}" for term, value in values.items())
+                say(f"{name}: epoch {report.epoch + 1}/{epochs}  lr {report.lr:.1e}  {terms}")
+
+            return train(
+                self.network,
+                loaders,
+                self.params,
+                device=self.device,
+                on_step=on_step,
+                on_epoch=on_epoch,
+                on_resume=lambda step: say(f"{name}: resumes after step {step} of a run that was stopped"),
+                evaluate=evaluate,
+                scratch=scratch,
+                precision=self.runtime.precision,
+                ranks=self.ranks,
+            )
+
+    def scratch(self, loaders: Mapping[str, Loader]) -> Scratch | None:
+        """Where the state of this very run is kept: same code, data, params, starting weights, device, threads and
+        number of ranks.
+        """
+        if not self.runtime.save_every:
+            return None
+        root = self.folders.scratch
+        digest = ""
+        if self.ranks.is_main:
+            for old in prune(root):
+                click.echo(f"{self.name}: removed {old}, which no run resumed")
+            digest = run_digest(self.determining(loaders, root))
+        return Scratch(root / self.ranks.broadcast(digest), self.runtime.save_every)
+
+    def determining(self, loaders: Mapping[str, Loader], root: Path) -> dict[str, Any]:
+        """All that determines what a run computes; digests of large files are noted under `root`."""
+        source = Path(egopack.__file__).parent
+        return {
+            "name": self.name,
+            "params": self.params.model_dump(mode="json"),
+            "spec": self.network.spec.model_dump(mode="json"),
+            "weights": digest_tensors(self.network.state_dict()),
+            "seed": self.seed,
+            "runtime": self.runtime.model_dump(mode="json", exclude={"save_every", "device", "threads"}),
+            "machine": [torch.__version__, str(self.device), torch.get_num_threads(), self.ranks.world],
+            "code": digest_files([*source.rglob("*.py"), Path(egopack_native.__file__)]),
+            "features": digest_files(self.folders.shards.glob("*.*"), root / FILES),
+            "loaders": {
+                task: [
+                    *(one.batch_size, one.levels, one.radius_s, one.seed),
+                    digest_files((self.folders.samples / task).glob("*.h5")),
+                ]
+                for task, one in loaders.items()
+            },
+        }
+
+
+def ignore(line: str) -> None:
+    """What ranks other than 0 say."""

@@ -1,0 +1,111 @@
+"""What every stage shares: where things are, how errors end."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from egopack.params import Params
+    from egopack.training.run import Folders
+
+PARAMS = Path("params.yaml")
+BUILT_IN = Path("data/raw/synthetic")
+MANIFEST = Path("data/manifest")
+SHARDS = Path("data/shards")
+SAMPLES = Path("data/samples")
+SETTINGS = Path("data/settings")
+PACKS = Path("data/packs")
+MODELS = Path("data/models")
+PROTOTYPES = Path("data/prototypes")
+PREDICTIONS = Path("data/predictions")
+METRICS = Path("metrics")
+SCRATCH = Path("data/scratch")
+ROOT_VARIABLE = "EGO4D_ROOT"
+
+
+class Stage(click.Command):
+    """A command whose user errors, and those of disk and permissions, are one line on stderr and exit status 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from egopack.errors import UserError
+
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise click.ClickException(str(error)) from None
+        except OSError as error:
+            if error.errno == errno.EPIPE or not error.strerror:
+                raise
+            message = f"{error.filename or 'a file'}: {error.strerror}; check the room on its disk and its permissions"
+            raise click.ClickException(message) from None
+
+
+def load() -> Params:
+    """params.yaml of the checkout that the stage runs in."""
+    from egopack.params import load_params
+
+    return load_params(PARAMS)
+
+
+def original(path: Path) -> Path:
+    """Where a path is in the original checkout, which an experiment runs in a copy of."""
+    return Path(os.environ.get("DVC_ROOT", ".")) / path
+
+
+def raw_root(params: Params, given: Path | None = None) -> Path:
+    """Where Ego4D is: `given`, else $EGO4D_ROOT, else `data.root`; a relative path that an experiment's copy lacks is
+    looked for in the original.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    from egopack.ego4d.manifest import how_to_fetch
+    from egopack.errors import UserError
+
+    named = os.environ.get(ROOT_VARIABLE)
+    source = "--root" if given else f"${ROOT_VARIABLE}" if named else f"{PARAMS}: data.root"
+    root = Path(given or named or params.data.root).expanduser()
+    for candidate in (root, original(root)):
+        if candidate.is_dir():
+            return candidate
+    raise UserError(
+        f"{source}: {str(root)!r} is not a folder; mount Ego4D there, or name another folder; to have the files, "
+        + how_to_fetch(root, params.data.version, params.data.features)
+    )
+
+
+def start_folder(named: str) -> Path:
+    """The folder of a checkpoint that `extras.start_from` names; like `raw_root`, perhaps in the original checkout.
+
+    Raises:
+        UserError: there is none, or a stage writes it, which DVC would not know to run before.
+    """
+    from egopack.errors import UserError
+
+    key = f"{PARAMS}: extras.start_from: {named!r}"
+    for folder in (Path(named).expanduser(), original(Path(named))):
+        if folder.is_dir():
+            if any(folder.resolve().is_relative_to(models.resolve()) for models in (MODELS, original(MODELS))):
+                raise UserError(f"{key} is what a stage writes, and may change; copy it, to data/imported for example")
+            return folder
+    raise UserError(f"{key} is not a folder; name one with a model.safetensors")
+
+
+def initial_folder(params: Params, training: str) -> Path | None:
+    """The folder of the checkpoint that a training ("single/ar") starts from, if params name one."""
+    from egopack.model.initial_weights import initial_checkpoints
+
+    named = initial_checkpoints(params, PARAMS)[training]
+    return None if named is None else start_folder(named)
+
+
+def folders() -> Folders:
+    """Where trainings read and write; states to resume from lie in the original checkout."""
+    from egopack.training.run import Folders
+
+    return Folders(SHARDS, SAMPLES, MODELS, METRICS / "curves", original(SCRATCH))

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from egopack.errors import UserError
+from egopack.model.checkpoint import SPEC, WEIGHTS, load_checkpoint, save_checkpoint
+from egopack.model.network import Network
+from tests.model.test_network import novel_of
+from tests.support import small
+from tests.support.full_disk import full_disk
+
+CONVOLUTIONS = ("tdgc", "gat", "gcn", "sage", "sage_position", "signed")
+
+
+def saved(folder: Path, *names: str) -> Network:
+    network = small.randomize(small.network_of(*(names or ("ar", "mq"))))
+    save_checkpoint(folder, network)
+    return network
+
+
+def assert_same(network: Network, other: Network) -> None:
+    mine, theirs = network.state_dict(), other.state_dict()
+    assert list(mine) == list(theirs)
+    for name, value in mine.items():
+        assert value.dtype == theirs[name].dtype
+        assert torch.equal(value, theirs[name]), name
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    network = saved(tmp_path)
+    network.head("mq").normalizer.fill_(12.5)
+    save_checkpoint(tmp_path, network)
+    loaded = load_checkpoint(tmp_path)
+    assert loaded.spec == network.spec
+    assert not loaded.training
+    assert float(loaded.head("mq").normalizer) == 12.5
+    assert_same(loaded, network)
+    batch = small.batch_of(small.samples_of("mq"), levels=3)
+    ours, theirs = loaded("mq", batch), network.eval()("mq", batch)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_every_convolution_comes_back(name: str, tmp_path: Path) -> None:
+    network = small.network_of("ar", backbone=small.backbone_params(conv={"name": name, "gate_size": 3}))
+    save_checkpoint(tmp_path, network)
+    assert_same(load_checkpoint(tmp_path), network)
+
+
+def test_a_network_with_prototypes_comes_back(tmp_path: Path) -> None:
+    network = novel_of("ar", "logits")
+    save_checkpoint(tmp_path, network)
+    loaded = load_checkpoint(tmp_path)
+    assert_same(loaded, network)
+    assert loaded.egopack["lta"].prototypes.any()
+
+
+def test_the_same_bytes_twice(tmp_path: Path) -> None:
+    network = saved(tmp_path / "a")
+    save_checkpoint(tmp_path / "other name", network)
+    save_checkpoint(tmp_path / "again", load_checkpoint(tmp_path / "a"))
+    first = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
+    assert set(first) == {WEIGHTS, SPEC}
+    for folder in ("other name", "again"):
+        assert {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()} == first
+
+
+@pytest.mark.parametrize("name", [WEIGHTS, SPEC])
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "noise"])
+def test_a_damaged_file(name: str, damage: str, tmp_path: Path) -> None:
+    saved(tmp_path)
+    path = tmp_path / name
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "noise": b"\xff" * 100}[damage])
+    with pytest.raises(UserError) as caught:
+        load_checkpoint(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def change_weights(folder: Path, **changes: torch.Tensor | None) -> None:
+    weights = load_file(folder / WEIGHTS)
+    for name, value in changes.items():
+        weights.pop(name)
+        if value is not None:
+            weights[name] = value
+    save_file(weights, folder / WEIGHTS)
+
+
+def test_another_shape(tmp_path: Path) -> None:
+    saved(tmp_path, "ar")
+    change_weights(tmp_path, **{"task.ar.verb.out.bias": torch.zeros(9)})
+    expected = r"1 of \d+ weights differ from model\.json: task\.ar\.verb\.out\.bias: expected \(5,\), found \(9,\)$"
+    with pytest.raises(UserError, match=expected):
+        load_checkpoint(tmp_path)
+
+
+def test_a_weight_by_another_name(tmp_path: Path) -> None:
+    saved(tmp_path, "ar")
+    weights = load_file(tmp_path / WEIGHTS)
+    weights["task.ar.verb.last.bias"] = weights.pop("task.ar.verb.out.bias")
+    save_file(weights, tmp_path / WEIGHTS)
+    with pytest.raises(UserError) as caught:
+        load_checkpoint(tmp_path)
+    assert str(caught.value).startswith(f"{tmp_path / WEIGHTS}: 2 of ")
+    assert "task.ar.verb.last.bias: expected nothing, found (5,)" in str(caught.value)
+    assert "task.ar.verb.out.bias: expected (5,), found nothing" in str(caught.value)
+
+
+def test_many_differences_are_counted_and_five_named(tmp_path: Path) -> None:
+    saved(tmp_path, "ar")
+    names = sorted(load_file(tmp_path / WEIGHTS))[:7]
+    change_weights(tmp_path, **dict.fromkeys(names))
+    with pytest.raises(UserError, match=r"7 of \d+ weights differ") as caught:
+        load_checkpoint(tmp_path)
+    assert [name in str(caught.value) for name in names] == [True] * 5 + [False] * 2
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("levels", 0, "levels: "),
+        ("input_sise", 3, "input_sise: unknown key"),
+        ("tasks", {"juggling": {"params": {}, "labels": {}}}, "there is no src/egopack/tasks/juggling.py"),
+        ("tasks", {"ar": {"params": {"levels": 1}, "labels": {}}}, "model.json"),
+    ],
+)
+def test_a_specification_that_fits_no_network(key: str, value: object, message: str, tmp_path: Path) -> None:
+    saved(tmp_path, "ar")
+    spec = json.loads((tmp_path / SPEC).read_text())
+    (tmp_path / SPEC).write_text(json.dumps(spec | {key: value}))
+    with pytest.raises(UserError, match=message):
+        load_checkpoint(tmp_path)
+
+
+def test_a_full_disk_leaves_no_checkpoint_of_two_halves(tmp_path: Path) -> None:
+    network = saved(tmp_path)
+    with pytest.raises(OSError, match="File too large") as caught, full_disk(100):
+        save_checkpoint(tmp_path, network)
+    assert caught.value.filename == str(tmp_path / WEIGHTS)
+    with pytest.raises(UserError, match="not a whole checkpoint"):
+        load_checkpoint(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [WEIGHTS]

@@ -10,7 +10,7 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 repro: $(VENV)/native
 	$(RUN) dvc repro
-	@cat metrics/comparison.md
+	@cat data/comparison.md
 
 test: $(VENV)/native
 	$(RUN) pytest --numprocesses auto --maxprocesses 8 --dist loadgroup $(ARGS)

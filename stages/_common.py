@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from egopack.params import Params
+    from egopack.params import OptimizerParams, Params
     from egopack.training.run import Folders
 
 PARAMS = Path("params.yaml")
 BUILT_IN = Path("data/raw/synthetic")
 MANIFEST = Path("data/manifest")
+CODE = Path("data/code")
 SHARDS = Path("data/shards")
+VIDEOS = Path("data/videos.csv")
 SAMPLES = Path("data/samples")
-SETTINGS = Path("data/settings")
 PACKS = Path("data/packs")
 MODELS = Path("data/models")
 PROTOTYPES = Path("data/prototypes")
 PREDICTIONS = Path("data/predictions")
 METRICS = Path("metrics")
+TABLE = Path("data/comparison.md")
 SCRATCH = Path("data/scratch")
 ROOT_VARIABLE = "EGO4D_ROOT"
 
@@ -45,8 +47,8 @@ class Stage(click.Command):
             raise click.ClickException(message) from None
 
 
-def load() -> Params:
-    """params.yaml of the checkout that the stage runs in."""
+def load_all() -> Params:
+    """params.yaml of the checkout that the command runs in, all of it."""
     from egopack.params import load_params
 
     return load_params(PARAMS)
@@ -96,11 +98,11 @@ def start_folder(named: str) -> Path:
     raise UserError(f"{key} is not a folder; name one with a model.safetensors")
 
 
-def initial_folder(params: Params, training: str) -> Path | None:
-    """The folder of the checkpoint that a training ("single/ar") starts from, if params name one."""
-    from egopack.model.initial_weights import initial_checkpoints
+def initial_folder(params: OptimizerParams, name: str = "") -> Path | None:
+    """The folder of the checkpoint that a training starts from, if its params name one; `name` is its pack's."""
+    from egopack.model.initial_weights import named_folder
 
-    named = initial_checkpoints(params, PARAMS)[training]
+    named = named_folder(params, name)
     return None if named is None else start_folder(named)
 
 
@@ -109,3 +111,12 @@ def folders() -> Folders:
     from egopack.training.run import Folders
 
     return Folders(SHARDS, SAMPLES, MODELS, METRICS / "curves", original(SCRATCH))
+
+
+def pack_members(params: Params, pack: str) -> list[str]:
+    """The tasks of a pack; UserError for one that params.yaml does not have."""
+    from egopack.errors import UserError
+
+    if pack not in params.packs:
+        raise UserError(f"{PARAMS}: packs: there is no {pack!r}, only {', '.join(params.packs)}")
+    return params.packs[pack]

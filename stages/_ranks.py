@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 from typing import Any
 
 import click
 
-from stages._common import Stage
+from stages._common import Stage, load_all
+
+LAUNCHED = "EGOPACK_LAUNCHED"  # set for what the launcher starts
+RUN_BY_HAND = "TORCHELASTIC_RUN_ID"  # torchrun sets it for what it starts
 
 
 class SharedStage(Stage):
-    """A stage that gets its `Ranks` as the first argument (`click.pass_obj`)."""
+    """A stage that `launcher` in params.yaml starts, and that gets its `Ranks` as the first argument
+    (`click.pass_obj`).
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
+        launch()
         from egopack.runtime.last_words import LastWords
         from egopack.runtime.ranks import is_lost_rank, join, leave
 
@@ -31,3 +40,17 @@ class SharedStage(Stage):
             if not is_lost_rank(error):
                 raise
             words.end()
+
+
+def launch() -> None:
+    """Become the command of `launcher`, unless it started this process or is plain Python.
+
+    The launcher stands in no command of dvc.yaml, so that another one runs nothing again.
+    """
+    module = getattr(sys.modules["__main__"].__spec__, "name", None)
+    if LAUNCHED in os.environ or RUN_BY_HAND in os.environ or module is None or not module.startswith("stages."):
+        return
+    launcher = load_all().launcher
+    if launcher != "python":
+        command = f"exec {launcher} -m {module} {shlex.join(sys.argv[1:])}"
+        os.execvpe("sh", ["sh", "-c", command], os.environ | {LAUNCHED: "1"})

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages._common import MODELS, PROTOTYPES, SAMPLES, SHARDS, load
+from stages._common import MODELS, PROTOTYPES, SAMPLES, SHARDS
+from stages._inputs import Reads, load
 from stages._ranks import SharedStage
 
 if TYPE_CHECKING:
     from egopack.runtime.ranks import Ranks
+
+READS = Reads(("packs.{pack}",), tasks=("{members}",), each="packs")
 
 
 @click.command(cls=SharedStage)
@@ -21,7 +24,7 @@ def main(ranks: Ranks, pack: str) -> None:
 
     Reads data/models/multi/PACK, data/samples/ar and data/shards; writes data/prototypes/PACK.safetensors.
     """
-    params = load()
+    params = load(READS)
     from egopack.data.loader import Loader
     from egopack.data.shard_reader import FeatureShards
     from egopack.data.splits import read_labels, read_split
@@ -30,7 +33,7 @@ def main(ranks: Ranks, pack: str) -> None:
     from egopack.runtime.device import set_up
     from egopack.runtime.progress import progress
 
-    device = set_up(params.runtime, params.seed)
+    device = set_up(params.runtime)
     network = load_checkpoint(MODELS / "multi" / pack)
     samples, labels = read_split(SAMPLES / "ar", "train"), read_labels(SAMPLES / "ar")
     loader = Loader(samples, FeatureShards(SHARDS), batch_size=8, levels=1, radius_s=network.spec.backbone.radius_s)

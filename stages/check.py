@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from stages._common import PARAMS, Stage, load, raw_root
+from stages._common import PARAMS, Stage, load_all, raw_root
 
 
 @click.command(cls=Stage)
@@ -22,7 +22,7 @@ def main(root: Path | None, rows: bool) -> None:
 
     The raw root is --root, else $EGO4D_ROOT, else `data.root` in params.yaml. Nothing is written.
     """
-    params = load()
+    params = load_all()
     from egopack.preparation.check import check_data, table
     from egopack.runtime.progress import progress
     from egopack.tasks.base import check_task

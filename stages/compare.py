@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import click
 
-from stages._common import METRICS, Stage, load
+from stages._common import METRICS, TABLE, Stage
+from stages._inputs import Reads, load
+
+READS = Reads(("comparison", "names:tasks"), tasks=("all",))
 
 
 @click.command(cls=Stage)
 def main() -> None:
-    """Write metrics/comparison.{json,csv,md}: every task's headline metrics by chance and in the three regimes."""
-    params = load()
+    """Write metrics/comparison.{json,csv} and data/comparison.md: every task's headline metrics by chance and in the
+    three regimes.
+    """
+    params = load(READS)
     from egopack.evaluation.comparison import compare, markdown, write_comparison
 
     comparison = compare(METRICS, list(params.tasks), params.comparison.multi_pack)
-    write_comparison(METRICS, comparison)
+    write_comparison(METRICS, TABLE, comparison)
     click.echo(markdown(comparison), nl=False)
 
 

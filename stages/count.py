@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
-from stages._common import MANIFEST, METRICS, SAMPLES, Stage, load
+from stages._common import MANIFEST, METRICS, SAMPLES, Stage
+from stages._inputs import Reads, load
+
+READS = Reads(("data.features", "names:tasks"))
 
 
 @click.command(cls=Stage)
@@ -15,7 +18,7 @@ def main() -> None:
     Read from metrics/shards.json, data/samples/*/report.json and data/manifest/features. `python -m stages.check`
     counts the same from the raw files, before anything runs.
     """
-    params = load()
+    params = load(READS)
     from egopack.files import write_json
     from egopack.preparation.check import collect, numbers
 

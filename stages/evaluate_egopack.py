@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
-from stages._common import METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage, load
+from stages._common import METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage
+from stages._inputs import Reads, load
+
+READS = Reads(("seed", "tasks.{task}.decode"), tasks=("{task}", "{members}"), each="tasks")
 
 
 @click.command(cls=Stage)
@@ -14,7 +17,7 @@ def main(task: str) -> None:
 
     Writes data/predictions/egopack/TASK.parquet and metrics/egopack/TASK.json.
     """
-    params = load()
+    params = load(READS)
     from egopack.data.shard_reader import FeatureShards
     from egopack.evaluation.evaluate import evaluate
     from egopack.files import write_json

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
-from stages._common import METRICS, MODELS, PACKS, PREDICTIONS, SAMPLES, SHARDS, Stage, load
+from stages._common import METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage, pack_members
+from stages._inputs import Reads, load
+
+READS = Reads(("seed", "packs.{pack}", "tasks.{members}.decode"), tasks=("{members}",), each="packs")
 
 
 @click.command(cls=Stage)
@@ -14,19 +17,19 @@ def main(pack: str) -> None:
 
     Writes data/predictions/multi/PACK/<task>.parquet and metrics/multi/PACK.json.
     """
-    params = load()
+    params = load(READS)
     from egopack.data.shard_reader import FeatureShards
     from egopack.evaluation.evaluate import evaluate
-    from egopack.files import read_json, write_json
+    from egopack.files import write_json
     from egopack.model.checkpoint import load_checkpoint
     from egopack.runtime.device import set_up
-    from egopack.tasks.base import load_task
+    from egopack.tasks.base import check_task
 
     device = set_up(params.runtime, params.seed)
     network = load_checkpoint(MODELS / "multi" / pack)
     features, scores = FeatureShards(SHARDS), {}
-    for task, one in read_json(PACKS / f"{pack}.evaluate.json").items():
-        decode = load_task(task).Decode.model_validate(one["decode"])
+    for task in pack_members(params, pack):
+        decode = check_task(task, params.tasks[task], PARAMS).decode
         scores[task] = evaluate(
             network,
             task,

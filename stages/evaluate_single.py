@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
-from stages._common import METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage, load
+from stages._common import METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage
+from stages._inputs import Reads, load
+
+READS = Reads(("seed", "tasks.{task}.decode"), tasks=("{task}",), each="tasks")
 
 
 @click.command(cls=Stage)
@@ -15,7 +18,7 @@ def main(task: str) -> None:
     Writes data/predictions/single/TASK.parquet, metrics/single/TASK.json and, for what knows only the labels'
     frequencies, metrics/chance/TASK.json.
     """
-    params = load()
+    params = load(READS)
     import numpy as np
 
     from egopack.data.shard_reader import FeatureShards

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import click
 
-from stages._common import PACKS, PARAMS, SETTINGS, Stage, load
+from stages._common import PACKS, SAMPLES, Stage, pack_members
+from stages._inputs import Reads, load
+
+READS = Reads(("packs.{pack}",), each="packs")
 
 
 @click.command(cls=Stage)
 @click.argument("pack")
 def main(pack: str) -> None:
-    """Write data/packs/PACK: what its training and its evaluation depend on, of the tasks that packs.PACK lists."""
-    params = load()
-    from egopack.errors import UserError
+    """Write data/packs/PACK.json: checksums of the samples of the tasks that packs.PACK lists.
+
+    It stands for those samples in the pipeline, where a stage cannot name the tasks of its pack one by one.
+    """
+    params = load(READS)
     from egopack.preparation.packs import fill_pack
 
-    if pack not in params.packs:
-        raise UserError(f"{PARAMS}: packs: there is no {pack!r}, only {', '.join(params.packs)}")
-    fill_pack(params.packs[pack], SETTINGS, PACKS / f"{pack}.train.json", PACKS / f"{pack}.evaluate.json")
+    fill_pack(pack_members(params, pack), SAMPLES, PACKS / f"{pack}.json")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages._common import MANIFEST, PARAMS, Stage, load, raw_root, start_folder
+from stages._common import MANIFEST, PARAMS, Stage, load_all, raw_root, start_folder
 
 
 @click.command(cls=Stage)
@@ -14,7 +14,7 @@ def main() -> None:
     The same is noted of every checkpoint that params.yaml names as `extras.start_from` of a training. The raw root is
     $EGO4D_ROOT, else `data.root` in params.yaml. Fails with a list when a file is missing.
     """
-    params = load()
+    params = load_all()
     from egopack.ego4d.layout import SOURCES
     from egopack.ego4d.manifest import fingerprint
     from egopack.errors import UserError

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import click
 
-from stages._common import PARAMS, SAMPLES, SETTINGS, SHARDS, Stage, load, raw_root
+from stages._common import PARAMS, SAMPLES, VIDEOS, Stage, raw_root
+from stages._inputs import Reads, load
+
+READS = Reads(
+    ("data.version", "data.features", "tasks.{task}.annotations", "tasks.{task}.samples"),
+    tasks=("{task}",),
+    each="tasks",
+)
 
 
 @click.command(cls=Stage)
@@ -12,10 +19,9 @@ from stages._common import PARAMS, SAMPLES, SETTINGS, SHARDS, Stage, load, raw_r
 def main(task: str) -> None:
     """Write data/samples/TASK: which rows of which video each sample of each split holds, and its targets.
 
-    data/settings/TASK.json sums up what a pack of tasks must know of it. Skipped items are counted and named in
-    report.json.
+    Skipped items are counted and named in report.json.
     """
-    params = load()
+    params = load(READS)
     from egopack.data.grid import Grid
     from egopack.data.shard_reader import video_lengths
     from egopack.ego4d.annotations import Annotations
@@ -29,10 +35,9 @@ def main(task: str) -> None:
         task,
         block,
         annotations,
-        video_lengths(SHARDS / "videos.csv"),
+        video_lengths(VIDEOS),
         Grid(first.stride, first.fps),
         SAMPLES / task,
-        SETTINGS,
     )
     click.echo(f"{SAMPLES / task}: " + ", ".join(f"{part['samples']} {split}" for split, part in report.items()))
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import click
 
-from stages._common import METRICS, SHARDS, Stage, load, raw_root
+from stages._common import METRICS, SHARDS, VIDEOS, Stage, raw_root
+from stages._inputs import Reads, load, stage_code
+
+READS = Reads(("data.features", "data.storage", "data.shard_mb"))
 
 
 @click.command(cls=Stage)
 def main() -> None:
-    """Write data/shards: the feature rows of all videos, side by side on the grid of the first feature set.
+    """Write data/shards: the feature rows of all videos, side by side on the grid of the first feature set; and
+    data/videos.csv: how many rows each of them has.
 
     An interrupted run resumes where it was. Videos with a damaged file are counted and named in metrics/shards.json.
     """
-    params = load()
+    params = load(READS)
     from egopack.ego4d.layout import feature_uids
     from egopack.ego4d.skips import Skips
     from egopack.files import write_json
-    from egopack.preparation.shards import write_shards
+    from egopack.preparation.shards import write_lengths, write_shards
     from egopack.runtime.progress import progress
 
     root, data, skips = raw_root(params), params.data, Skips()
@@ -35,9 +39,11 @@ def main() -> None:
             SHARDS,
             skips=skips,
             storage=data.storage,
+            code=stage_code("shard"),
             shard_bytes=data.shard_mb << 20,
             progress=show,
         )
+    write_lengths(SHARDS, VIDEOS)
     write_json(METRICS / "shards.json", summary | {"skipped": skips.to_dict()})
     click.echo(f"{SHARDS}: " + ", ".join(f"{value} {name}" for name, value in summary.items() if name != "files"))
 

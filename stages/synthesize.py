@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import click
 
-from stages._common import BUILT_IN, Stage, load
+from stages._common import BUILT_IN, Stage
+from stages._inputs import Reads, load
+
+READS = Reads(("synthetic",))
 
 
 @click.command(cls=Stage)
@@ -13,7 +16,7 @@ def main() -> None:
 
     Its size and difficulty are `synthetic` in params.yaml. It stands in for Ego4D where there is no licence.
     """
-    params = load()
+    params = load(READS)
     from egopack.synthetic.corpus import write_corpus
     from egopack.synthetic.world import SyntheticParams
 

@@ -6,11 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages._common import MODELS, PARAMS, PROTOTYPES, SAMPLES, SHARDS, folders, initial_folder, load
+from stages._common import MODELS, PARAMS, PROTOTYPES, SAMPLES, SHARDS, folders, initial_folder
+from stages._inputs import Reads, load
 from stages._ranks import SharedStage
 
 if TYPE_CHECKING:
     from egopack.runtime.ranks import Ranks
+
+READS = Reads(
+    (
+        *("seed", "runtime.precision", "runtime.compile", "interaction", "tasks.{task}.pack", "tasks.{task}.levels"),
+        *("tasks.{task}.samples", "tasks.{task}.model", "tasks.{task}.egopack"),
+    ),
+    tasks=("{task}", "{members}"),
+    each="tasks",
+    optional={"egopack.evaluation.evaluate.headlines": "tasks.{task}.egopack.extras.evaluate_every"},
+)
 
 
 @click.command(cls=SharedStage)
@@ -22,7 +33,7 @@ def main(ranks: Ranks, task: str) -> None:
     Reads data/models/multi, data/prototypes, data/samples/TASK and data/shards; writes data/models/egopack/TASK and
     metrics/curves/egopack/TASK.csv.
     """
-    params = load()
+    params = load(READS)
     from egopack.data.shard_reader import FeatureShards
     from egopack.data.splits import read_labels
     from egopack.model.checkpoint import load_checkpoint
@@ -41,9 +52,7 @@ def main(ranks: Ranks, task: str) -> None:
     prototypes = load_prototypes(PROTOTYPES / f"{block.regimes.pack}.safetensors")
     network = novel_network(task, (block.params, labels), pack, prototypes, params.interaction)
     how = block.regimes.egopack
-    training = Training(
-        name, network, how, params.runtime, params.seed, device, ranks, folders(), initial_folder(params, name)
-    )
+    training = Training(name, network, how, params.runtime, params.seed, device, ranks, folders(), initial_folder(how))
     training.run_alone(task, how.batch_size, features)
 
 

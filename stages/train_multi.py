@@ -6,11 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages._common import PACKS, SAMPLES, SHARDS, folders, initial_folder, load
+from stages._common import PARAMS, SAMPLES, SHARDS, folders, initial_folder, pack_members
+from stages._inputs import Reads, load
 from stages._ranks import SharedStage
 
 if TYPE_CHECKING:
     from egopack.runtime.ranks import Ranks
+
+READS = Reads(
+    (
+        *("seed", "runtime.precision", "runtime.compile", "backbone", "multi", "packs.{pack}"),
+        *("tasks.{members}.levels", "tasks.{members}.samples", "tasks.{members}.model"),
+    ),
+    tasks=("{members}",),
+    each="packs",
+    optional={"egopack.evaluation.evaluate.headlines": "multi.extras.evaluate_every"},
+)
 
 
 @click.command(cls=SharedStage)
@@ -19,25 +30,25 @@ if TYPE_CHECKING:
 def main(ranks: Ranks, pack: str) -> None:
     """Train the backbone with all tasks of PACK together, as `multi` in params.yaml says.
 
-    Reads data/shards, data/samples and data/packs; writes data/models/multi/PACK and metrics/curves/multi/PACK.csv.
+    Reads data/shards, data/samples; writes data/models/multi/PACK and metrics/curves/multi/PACK.csv.
     """
-    params = load()
+    params = load(READS)
     from egopack.data.shard_reader import FeatureShards
-    from egopack.files import read_json
+    from egopack.data.splits import read_labels
     from egopack.model.regimes import multi_network
     from egopack.runtime.device import set_up
-    from egopack.tasks.base import load_task
+    from egopack.tasks.base import check_task
     from egopack.training.loaders import multi_batch_sizes, train_loader
     from egopack.training.run import Training, samples_of
 
     name = f"multi/{pack}"
     device = set_up(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
-    members = read_json(PACKS / f"{pack}.train.json")
-    setups = {
-        task: (load_task(task).Params.model_validate(one["params"]), one["labels"]) for task, one in members.items()
-    }
-    samples = {task: samples_of(SAMPLES / task, params.multi) for task in members}
+    setups = {}
+    for task in pack_members(params, pack):
+        labels = {key: len(classes) for key, classes in read_labels(SAMPLES / task).items()}
+        setups[task] = (check_task(task, params.tasks[task], PARAMS).params, labels)
+    samples = {task: samples_of(SAMPLES / task, params.multi) for task in setups}
     sizes = multi_batch_sizes({task: len(of) for task, of in samples.items()}, params.multi.base_batch)
     network = multi_network(features.width, params.backbone, setups, params.multi.levels)
     radius_s = params.backbone.radius_s
@@ -48,7 +59,15 @@ def main(ranks: Ranks, pack: str) -> None:
         for task, setup in setups.items()
     }
     training = Training(
-        name, network, params.multi, params.runtime, params.seed, device, ranks, folders(), initial_folder(params, name)
+        name,
+        network,
+        params.multi,
+        params.runtime,
+        params.seed,
+        device,
+        ranks,
+        folders(),
+        initial_folder(params.multi, pack),
     )
     training.run(loaders)
 

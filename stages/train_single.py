@@ -6,11 +6,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages._common import PARAMS, SAMPLES, SHARDS, folders, initial_folder, load
+from stages._common import PARAMS, SAMPLES, SHARDS, folders, initial_folder
+from stages._inputs import Reads, load
 from stages._ranks import SharedStage
 
 if TYPE_CHECKING:
     from egopack.runtime.ranks import Ranks
+
+READS = Reads(
+    (
+        *("seed", "runtime.precision", "runtime.compile", "backbone", "tasks.{task}.levels"),
+        *("tasks.{task}.samples", "tasks.{task}.model", "tasks.{task}.train"),
+    ),
+    tasks=("{task}",),
+    each="tasks",
+    optional={"egopack.evaluation.evaluate.headlines": "tasks.{task}.train.extras.evaluate_every"},
+)
 
 
 @click.command(cls=SharedStage)
@@ -22,7 +33,7 @@ def main(ranks: Ranks, task: str) -> None:
     Reads data/shards and data/samples/TASK; writes data/models/single/TASK and the curves
     metrics/curves/single/TASK.csv.
     """
-    params = load()
+    params = load(READS)
     from egopack.data.shard_reader import FeatureShards
     from egopack.data.splits import read_labels
     from egopack.model.regimes import single_network
@@ -37,9 +48,7 @@ def main(ranks: Ranks, task: str) -> None:
     labels = {name: len(classes) for name, classes in read_labels(SAMPLES / task).items()}
     network = single_network(features.width, params.backbone, task, (block.params, labels))
     how = block.regimes.train
-    training = Training(
-        name, network, how, params.runtime, params.seed, device, ranks, folders(), initial_folder(params, name)
-    )
+    training = Training(name, network, how, params.runtime, params.seed, device, ranks, folders(), initial_folder(how))
     training.run_alone(task, how.batch_size, features)
 
 

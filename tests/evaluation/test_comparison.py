@@ -49,9 +49,9 @@ def test_markdown() -> None:
 
 
 def test_files(tmp_path: Path) -> None:
-    write_comparison(tmp_path, COMPARISON)
+    write_comparison(tmp_path, tmp_path / "table.md", COMPARISON)
     assert json.loads((tmp_path / "comparison.json").read_text()) == COMPARISON
-    assert (tmp_path / "comparison.md").read_text(encoding="utf-8") == markdown(COMPARISON)
+    assert (tmp_path / "table.md").read_text(encoding="utf-8") == markdown(COMPARISON)
     rows = list(csv.reader((tmp_path / "comparison.csv").open()))
     assert rows == [
         ["metric", "chance", "single", "multi", "egopack"],

@@ -109,7 +109,7 @@ def test_two_at_once_run_what_they_were_queued_with(queue: Queue) -> None:
     assert queue.most_at_once == 2
     for name, rate in rates.items():
         assert f"lr: {rate}" in result(clone, name, "params.yaml")
-        assert f"| AR verb_top1 {name} |" in result(clone, name, "metrics/comparison.md")
+        assert f"| AR verb_top1 {name} |" in result(clone, name, "data/comparison.md")
         assert f'"max": "{name}"' in result(clone, name, ARROW)
     clone.edit(lambda params: params["tasks"]["ar"]["train"].update(lr=rates["two"]))
     clone.run("python", "-m", "stages.train_single", "ar")

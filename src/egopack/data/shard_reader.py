@@ -15,6 +15,7 @@ from egopack.errors import UserError
 
 VIDEOS = "videos.csv"
 COLUMNS = ("video_uid", "shard", "start", "length")
+LENGTHS = ("video_uid", "length")  # of the list that stands outside of the folder
 
 
 def shard_name(shard: int) -> str:
@@ -54,6 +55,10 @@ class FeatureShards:
     def length(self, uid: str) -> int:
         """Rows of a video."""
         return self._find(uid)[2]
+
+    def lengths(self) -> dict[str, int]:
+        """Rows of every video."""
+        return {uid: length for uid, (_, _, length) in self._where.items()}
 
     def rows(self, uid: str, rows: np.ndarray) -> np.ndarray:
         """The given rows (int64 [n], any order) of a video: a new array [n, D] of the type that is stored."""
@@ -107,24 +112,31 @@ class FeatureShards:
 
 
 def video_lengths(path: Path | str) -> dict[str, int]:
-    """Rows of every video of a list `videos.csv`; the shards themselves are not touched."""
-    return {uid: length for uid, (_, _, length) in _read_videos(Path(path)).items()}
+    """Rows of every video, from the list that `write_lengths` wrote beside the shards."""
+    return {uid: int(length) for uid, length in _read_list(Path(path), LENGTHS)}
 
 
 def _read_videos(path: Path) -> dict[str, tuple[int, int, int]]:
+    return {uid: (int(shard), int(start), int(length)) for uid, shard, start, length in _read_list(path, COLUMNS)}
+
+
+def _read_list(path: Path, columns: tuple[str, ...]) -> list[list[str]]:
+    """The lines of a list of videos; UserError where it is missing, damaged or empty."""
     try:
         with path.open(encoding="utf-8", newline="") as file:
             lines = csv.reader(file)
-            if tuple(next(lines, ())) != COLUMNS:
+            if tuple(next(lines, ())) != columns:
                 raise ValueError("other columns")
-            where = {uid: (int(shard), int(start), int(length)) for uid, shard, start, length in lines}
+            found = list(lines)
+        if any(len(line) != len(columns) or not all(cell.isdecimal() for cell in line[1:]) for line in found):
+            raise ValueError("a line of another form")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file, so the shards are not whole; run the stage that writes them") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a list of videos ({error}); write the shards again") from None
-    if not where:
+    if not found:
         raise UserError(f"{path}: lists no video; write the shards again")
-    return where
+    return found
 
 
 @dataclass(frozen=True)

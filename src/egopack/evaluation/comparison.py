@@ -50,11 +50,11 @@ def markdown(comparison: Comparison) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, ruler, *rows]) + "\n"
 
 
-def write_comparison(folder: Path, comparison: Mapping[str, dict[str, float | None]]) -> None:
-    """Write comparison.json, comparison.csv and comparison.md."""
+def write_comparison(folder: Path, table: Path, comparison: Mapping[str, dict[str, float | None]]) -> None:
+    """Write <folder>/comparison.json and comparison.csv, and the Markdown to `table`."""
     comparison = dict(comparison)
     write_json(folder / "comparison.json", comparison)
-    with atomic_path(folder / "comparison.md") as temporary:
+    with atomic_path(table) as temporary:
         temporary.write_text(markdown(comparison), encoding="utf-8")
     with atomic_path(folder / "comparison.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -9,24 +9,27 @@ from egopack.ego4d.manifest import file_entry
 from egopack.errors import UserError
 from egopack.model.checkpoint import SPEC, WEIGHTS
 from egopack.model.network import Network
-from egopack.params import Params, RegimeParams, check
+from egopack.params import OptimizerParams, Params, RegimeParams, check
+
+
+def named_folder(params: OptimizerParams, pack: str = "") -> str | None:
+    """The checkpoint that a training starts from, if its params name one; {pack} stands for the name of the pack."""
+    named = params.extras.start_from
+    return named and named.replace("{pack}", pack)
 
 
 def initial_checkpoints(params: Params, file: Path | str) -> dict[str, str | None]:
     """What each training starts from, by its name (single/ar, multi/all, egopack/ar): a folder, or None.
 
-    {pack} in the folder of multi-task training stands for the name of the pack.
-
     Raises:
         UserError: a task's settings of training are wrong; `file` is where they stand.
     """
-    named = params.multi.extras.start_from
-    found = {f"multi/{pack}": named and named.replace("{pack}", pack) for pack in params.packs}
+    found = {f"multi/{pack}": named_folder(params.multi, pack) for pack in params.packs}
     for task, block in params.tasks.items():
         own = {part: block[part] for part in RegimeParams.model_fields if part in block}
         regimes = check(RegimeParams, own, file=file, key=f"tasks.{task}")
-        found[f"single/{task}"] = regimes.train.extras.start_from
-        found[f"egopack/{task}"] = regimes.egopack.extras.start_from
+        found[f"single/{task}"] = named_folder(regimes.train)
+        found[f"egopack/{task}"] = named_folder(regimes.egopack)
     return found
 
 

@@ -1,4 +1,4 @@
-"""From annotations to the sample files of a task, and the summary that a pack of tasks reads."""
+"""From annotations to the sample files of a task."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.layout import SPLITS
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
-from egopack.files import sha256, write_json
-from egopack.tasks import base
+from egopack.files import write_json
 from egopack.tasks.base import SampleSource, TaskBlock
 
 NEEDED = ("train", "val")  # a challenge's test split may be absent from a user's plans; these may not be empty
@@ -27,9 +26,8 @@ def index_task(
     rows: Mapping[str, int],
     grid: Grid,
     folder: Path,
-    settings: Path,
 ) -> dict[str, Any]:
-    """Write <folder>/<split>.h5, labels.json and report.json, and <settings>/<name>.json; return the report.
+    """Write <folder>/<split>.h5, labels.json and report.json; return the report.
 
     `rows` is how many feature rows each video has.
 
@@ -47,16 +45,6 @@ def index_task(
     labels = block.task.labels(annotations)
     write_json(folder / LABELS, {key: list(value) for key, value in labels.items()})
     write_json(folder / "report.json", report)
-    write_json(
-        settings / f"{name}.json",
-        {
-            "params": block.params.model_dump(mode="json"),
-            "decode": block.decode.model_dump(mode="json"),
-            "labels": {key: len(value) for key, value in labels.items()},
-            "sha256": {split: sha256(split_file(folder, split)) for split in NEEDED},
-            "code": sha256(Path(base.__file__).with_name(f"{name}.py")),
-        },
-    )
     return report
 
 

@@ -1,19 +1,19 @@
-"""What a pack of tasks depends on, in files of its own, so that other tasks' edits leave it alone."""
+"""What a pack of tasks trains on, in a file of its own, so that a change of other tasks' samples leaves it alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from egopack.files import read_json, write_json
+from egopack.data.splits import LABELS, split_file
+from egopack.files import sha256, write_json
+from egopack.preparation.index import NEEDED
 
 
-def fill_pack(members: list[str], settings: Path, train: Path, evaluate: Path) -> None:
-    """Sum up a pack: what its training depends on in `train`, what its evaluation adds in `evaluate`.
-
-    A change of one task's learning rate or decoding leaves `train` as it was, so the pack is not trained again.
-    """
-    read = {name: read_json(settings / f"{name}.json") for name in members}
-    write_json(
-        train, {name: {key: value for key, value in one.items() if key != "decode"} for name, one in read.items()}
-    )
-    write_json(evaluate, {name: {"decode": one["decode"], "sha256": one["sha256"]} for name, one in read.items()})
+def fill_pack(members: list[str], samples: Path, out: Path) -> None:
+    """Note in `out` the content of <samples>/<member> for every member of a pack."""
+    content = {}
+    for name in members:
+        folder = samples / name
+        files = {split: split_file(folder, split) for split in NEEDED}
+        content[name] = {split: sha256(file) for split, file in files.items()} | {"labels": sha256(folder / LABELS)}
+    write_json(out, content)

@@ -23,7 +23,7 @@ import h5py
 import numpy as np
 
 from egopack.data.hdf5 import RowsOnDisk, new_table
-from egopack.data.shard_reader import COLUMNS, VIDEOS, FeatureShards, shard_name
+from egopack.data.shard_reader import COLUMNS, LENGTHS, VIDEOS, FeatureShards, shard_name
 from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
@@ -33,7 +33,6 @@ from egopack.preparation.survey import UNREADABLE, Video, ahead, check_widths, c
 
 __all__ = ["FeatureShards", "write_shards"]
 
-FORMAT = 2  # of the shards; a new number makes those of an earlier one stale
 MOST_WORKERS = 32
 PART_BYTES = 8 << 20  # of a video, copied by one thread
 ZEROED = "video with rows of NaN, Inf or overflow, set to zero"
@@ -48,6 +47,7 @@ def write_shards(
     skips: Skips,
     storage: Literal["float16", "float32"] = "float32",
     shard_bytes: int = 512 << 20,
+    code: str = "",
     resume: bool = True,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -55,7 +55,8 @@ def write_shards(
     """Write the features of `uids` to the folder `out`, in shards of about `shard_bytes`.
 
     The sets of `features` are laid side by side on the grid of the first. The bytes depend on nothing but the files
-    and these settings. With `resume`, finished shards of the same content stay: an interrupted run redoes at most one.
+    and these settings. With `resume`, finished shards of the same content stay that the same `code` (a digest) wrote:
+    an interrupted run redoes at most one.
     `workers` (default: the cores) copy parts of videos side by side, so that memory depends on neither the corpus nor
     the length of its videos. `progress(done, total)`: videos.
     Skipped and counted: a video without a file, with a damaged one, or with NaN in most of its rows.
@@ -72,7 +73,7 @@ def write_shards(
         videos = [video for video in surveyed if not video.problem]
         writer = _Writer(pool, 2 * workers, features, storage)
         shards = list(_split(videos, writer.row_bytes, shard_bytes))
-        plans = [_plan_digest(shard, features, storage) for shard in shards]
+        plans = [_plan_digest(shard, features, storage, code) for shard in shards]
         stale = [k for k, plan in enumerate(plans) if not resume or _stored_plan(out / shard_name(k)) != plan]
         _clear(out, len(shards))
         _check_space(out, {shard_name(k): shards[k] for k in stale}, writer.row_bytes)
@@ -105,10 +106,10 @@ def _split(videos: Sequence[Video], row_bytes: int, shard_bytes: int) -> Iterato
         yield shard
 
 
-def _plan_digest(shard: Sequence[Video], features: Mapping[str, FeatureSet], storage: str) -> str:
+def _plan_digest(shard: Sequence[Video], features: Mapping[str, FeatureSet], storage: str, code: str) -> str:
     settings = {name: one.model_dump() for name, one in features.items()}
     content = [(video.uid, [file.suffix for file in video.files], video.stamps, video.length) for video in shard]
-    return hashlib.sha256(json.dumps([FORMAT, storage, list(settings.items()), content]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([code, storage, list(settings.items()), content]).encode()).hexdigest()
 
 
 def _stored_plan(path: Path) -> str | None:
@@ -230,3 +231,11 @@ def _write_videos(path: Path, entries: Iterable[Sequence[object]]) -> None:
     with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([COLUMNS, *entries])
+
+
+def write_lengths(folder: Path, path: Path) -> None:
+    """Write `path`, a CSV of the rows that each video in a folder of shards has: video_uid,length."""
+    lengths = FeatureShards(folder).lengths()
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([LENGTHS, *lengths.items()])

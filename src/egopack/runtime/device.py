@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     import torch
 
 
-def set_up(runtime: RuntimeParams, seed: int) -> torch.device:
-    """Seed torch, ask it for the same result every time, and pick the device; each rank of a machine has a GPU of its
-    own.
+def set_up(runtime: RuntimeParams, seed: int | None = None) -> torch.device:
+    """Seed torch (unless nothing is drawn), ask it for the same result every time, and pick the device; each rank of a
+    machine has a GPU of its own.
 
     Raises:
         UserError: the device is not there, or is one for several ranks.
@@ -26,7 +26,8 @@ def set_up(runtime: RuntimeParams, seed: int) -> torch.device:
     keep_freed_memory()
     if runtime.threads:
         torch.set_num_threads(runtime.threads)
-    torch.manual_seed(seed)
+    if seed is not None:
+        torch.manual_seed(seed)
     device = pick_device(runtime.device)
     # use_deterministic_algorithms would import the compiler too, which takes as long as all the rest of torch
     torch.set_deterministic_debug_mode("warn" if device.type == "cuda" else "error")

@@ -1,0 +1,93 @@
+"""What a stage's results depend on beside the files that dvc.yaml lists: the params that it reads and the code that it
+runs.
+
+A stage says `READS = Reads(...)`: the params, and the tasks whose code it runs. `{task}` and `{pack}` are the stage's
+argument, `{members}` the tasks of its pack. `load` hands out those params alone, so that a stage cannot read what it
+does not say; `fingerprint_code` notes the values, defaults filled in, and a digest of the code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages._common import load_all
+
+if TYPE_CHECKING:
+    from egopack.params import Params
+    from egopack.provenance.closure import Code
+
+ROOT = Path(__file__).resolve().parent.parent
+# what changes no result: of params the values are noted in place of the code that reads them
+NO_RESULT = (("egopack.params", "load_params"), ("stages._inputs", "stage_code"), ("stages._ranks", "launch"))
+ANYWHERE = ("launcher", "runtime")  # of these, what changes results is named one by one
+
+
+@dataclass(frozen=True)
+class Reads:
+    """`params`: keys of params.yaml. `tasks`: whose code runs; `all` for every task there is. `optional`: symbols that
+    run only where the param of that key is not 0. A stage without an argument has no `each`.
+    """
+
+    params: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    each: str = ""  # the mapping in params.yaml that there is one stage for each key of: tasks or packs
+    optional: Mapping[str, str] = field(default_factory=dict)
+
+    def keys(self, params: Params) -> list[str]:
+        """The arguments that the stage runs with; one empty text for a stage without."""
+        return list(params.tasks if self.each == "tasks" else params.packs) if self.each else [""]
+
+    def names(self, patterns: tuple[str, ...], params: Params, key: str) -> list[str]:
+        """The patterns with tasks and packs filled in."""
+        pack = key if self.each == "packs" else params.tasks[key].get("pack", "") if key else ""
+        members = params.packs.get(pack, [])
+        found: list[str] = []
+        for pattern in patterns:
+            names = list(params.tasks) if pattern == "all" else members if "{members}" in pattern else [""]
+            found += [pattern.replace("all", name).format(task=key, pack=pack, members=name) for name in names]
+        return list(dict.fromkeys(found))
+
+
+def load(reads: Reads) -> Params:
+    """params.yaml of the checkout that the stage runs in; of its blocks those that the stage says it reads."""
+    from egopack.params import Params
+
+    params = load_all()
+    blocks = {key.removeprefix("names:").split(".")[0] for key in reads.params} | set(ANYWHERE)
+    if reads.each or {"packs", "tasks"} & blocks:
+        blocks |= {"packs", "tasks"}
+    return Params.model_construct(**{name: getattr(params, name) for name in blocks})
+
+
+def values(params: Params, keys: list[str]) -> dict[str, Any]:
+    """The value of each key, with the defaults of what params.yaml leaves out."""
+    whole = params.model_dump(mode="json")
+    return {key: _value(whole, key) for key in keys}
+
+
+def _value(whole: Any, key: str) -> Any:
+    """The value of a dotted key; of `names:tasks` the keys of that mapping, None for a key that is not there."""
+    if key.startswith("names:"):
+        return list(whole[key.removeprefix("names:")])
+    for part in key.split("."):
+        whole = whole.get(part) if isinstance(whole, dict) else None
+    return whole
+
+
+def code() -> Code:
+    """The code of the checkout that runs."""
+    from egopack.provenance.closure import Code
+
+    return Code({"egopack": ROOT / "src" / "egopack", "stages": ROOT / "stages"})
+
+
+def stage_code(stage: str) -> str:
+    """A digest of all code that a stage without tasks runs."""
+    from egopack.provenance.closure import Closure
+
+    digests = Closure(code(), f"stages.{stage}", unused=NO_RESULT).digests()
+    return hashlib.sha256("".join(digests.values()).encode()).hexdigest()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from egopack.params.checks import Count, Strict
+from pydantic import Field
+
+from egopack.params.checks import Count, Name, Strict
 from egopack.params.model import ModelParams
 from egopack.params.training import TrainParams
 
@@ -14,27 +16,23 @@ class NoParams(Strict):
 
 
 class TaskParams(Strict):
-    """What rebuilds a task's samples and network; a task narrows `samples` and `model` to its own.
+    """What rebuilds a task's samples and network; a task narrows `samples` and `model` to its own."""
 
-    `annotations`: the source of its samples (fho_lta, fho_oscc-pnr, moments). `levels`: how many levels of the
-    pyramid it reads.
-    """
-
-    annotations: str
-    levels: Count
-    samples: Any
-    model: ModelParams
+    annotations: Name = Field(description="source of the task's samples: fho_lta, fho_oscc-pnr or moments")
+    levels: Count = Field(description="levels of the pyramid that the task reads")
+    samples: Any = Field(description="how samples are made")
+    model: ModelParams = Field(description="neck and head")
 
 
 class RegimeParams(Strict):
-    """How a task is trained alone and helped by the pack of that name."""
+    """How a task is trained alone and helped by a pack."""
 
-    pack: str
-    train: TrainParams
-    egopack: TrainParams
+    pack: Name = Field(description="the pack that helps the task in EgoPack; the task is not one of its members")
+    train: TrainParams = Field(description="training alone")
+    egopack: TrainParams = Field(description="training with the help of the pack")
 
 
 class ComparisonParams(Strict):
-    """The pack whose multi-task training stands in the comparison."""
+    """What the comparison of the regimes shows."""
 
-    multi_pack: str
+    multi_pack: Name = Field(description="the pack whose multi-task training stands in the comparison")

@@ -107,18 +107,27 @@ class _NoRepeats(yaml.SafeLoader):
             known.add((merges, value))
 
 
+def read_yaml(path: Path | str) -> Any:
+    """The content of a YAML file.
+
+    Raises:
+        UserError: the file is missing or is not YAML, or a key stands twice in a mapping.
+    """
+    try:
+        return yaml.load(Path(path).read_text(encoding="utf-8"), _NoRepeats)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist, for example
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
 def load_params(path: Path | str) -> Params:
     """Read and check params.yaml.
 
     Raises:
         UserError: the file is missing or is not YAML, or a key is unknown, missing or has a value that it cannot take.
     """
-    try:
-        value = yaml.load(Path(path).read_text(encoding="utf-8"), _NoRepeats)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist, for example
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    value = read_yaml(path)
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a mapping of keys at the top level, got {type(value).__name__}")
     return check(Params, value, file=path)

@@ -30,12 +30,17 @@ class Spelled:
     otherwise: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+        return core_schema.no_info_after_validator_function(self.checked, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return handler(schema) | {"pattern": f"^({self.pattern})$"}
 
-    def _checked(self, value: str) -> str:
+    def checked(self, value: str) -> str:
+        """The text itself.
+
+        Raises:
+            ValueError: the pattern does not match.
+        """
         if not re.fullmatch(self.pattern, value):
             raise ValueError(self.otherwise)
         return value
@@ -50,13 +55,11 @@ CountOrZero = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 # Names of packs, tasks and sources of annotations stand in dvc.yaml's commands, paths and names of stages.
-Name = Annotated[
-    str,
-    Spelled(
-        "[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
-        "not a name: at most 64 letters, digits, _ and -, of which the first is a letter or a digit",
-    ),
-]
+NAME = Spelled(
+    "[A-Za-z0-9][A-Za-z0-9_-]{0,63}",
+    "not a name: at most 64 letters, digits, _ and -, of which the first is a letter or a digit",
+)
+Name = Annotated[str, NAME]
 TaskName = Annotated[
     str,
     Spelled(

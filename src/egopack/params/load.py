@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from egopack.errors import UserError
-from egopack.params.checks import Name, Seed, Strict, TaskName, check
+from egopack.params.checks import NAME, Name, Seed, Strict, TaskName, check
 from egopack.params.data import DataParams, SyntheticParams
 from egopack.params.model import BackboneParams, InteractionParams
 from egopack.params.tasks import ComparisonParams
 from egopack.params.training import MultiParams, RuntimeParams
 
 MERGE = "tag:yaml.org,2002:merge"  # of the key <<
-NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 class Params(Strict):
@@ -61,12 +60,12 @@ class Params(Strict):
     @model_validator(mode="after")
     def _sources_are_names(self) -> Params:
         for task, block in self.tasks.items():
-            source = block.get("annotations", "none")
+            source = block.get("annotations")
             try:
-                NAME.validate_python(source)
-            except ValidationError as error:
-                message = error.errors()[0]["msg"].removeprefix("Value error, ")
-                raise ValueError(f"tasks.{task}.annotations: {message} (got {source!r})") from None
+                if isinstance(source, str):
+                    NAME.checked(source)
+            except ValueError as error:
+                raise ValueError(f"tasks.{task}.annotations: {error} (got {source!r})") from None
         return self
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from egopack.params.checks import Count, Name, Strict
+from egopack.params.checks import NAME, Count, Name, Strict
 from egopack.params.model import ModelParams
 from egopack.params.training import TrainParams
 
@@ -18,7 +18,10 @@ class NoParams(Strict):
 class TaskParams(Strict):
     """What rebuilds a task's samples and network; a task narrows `samples` and `model` to its own."""
 
-    annotations: Name = Field(description="source of the task's samples: fho_lta, fho_oscc-pnr or moments")
+    annotations: str = Field(  # a name, which is checked with all of params.yaml: what is stored may have none
+        description="source of the task's samples: fho_lta, fho_oscc-pnr or moments",
+        json_schema_extra={"pattern": f"^({NAME.pattern})$"},
+    )
     levels: Count = Field(description="levels of the pyramid that the task reads")
     samples: Any = Field(description="how samples are made")
     model: ModelParams = Field(description="neck and head")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from egopack.params.checks import Count, Fraction, Positive, Seed, Strict, check
+from egopack.params.checks import Count, CountOrZero, Fraction, Name, NonNegative, Positive, Seed, Strict, check
 from egopack.params.data import DataParams, FeatureSet, SyntheticParams
 from egopack.params.load import Params, load_params
 from egopack.params.model import BackboneParams, ConvParams, FusedModelParams, InteractionParams, ModelParams
@@ -14,6 +14,7 @@ __all__ = [
     "ComparisonParams",
     "ConvParams",
     "Count",
+    "CountOrZero",
     "DataParams",
     "ExtrasParams",
     "FeatureSet",
@@ -22,7 +23,9 @@ __all__ = [
     "InteractionParams",
     "ModelParams",
     "MultiParams",
+    "Name",
     "NoParams",
+    "NonNegative",
     "OptimizerParams",
     "Params",
     "Positive",

@@ -20,6 +20,7 @@ lint: $(VENV)/native
 	$(RUN) ruff format --check src stages tests
 	$(RUN) mypy
 	$(RUN) PYTHONPATH=src lint-imports
+	$(RUN) PYTHONPATH=src python -m stages.describe_params --check
 
 bench: $(VENV)/native
 	$(RUN) python -m tests.benchmarks $(ARGS)

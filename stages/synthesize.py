@@ -18,9 +18,8 @@ def main() -> None:
     """
     params = load(READS)
     from egopack.synthetic.corpus import write_corpus
-    from egopack.synthetic.world import SyntheticParams
 
-    summary = write_corpus(BUILT_IN, SyntheticParams(**params.synthetic.model_dump()))
+    summary = write_corpus(BUILT_IN, params.synthetic)
     for split in ("train", "val", "test"):
         click.echo(f"{BUILT_IN}: {split}: " + ", ".join(f"{count:g} {what}" for what, count in summary[split].items()))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
     labels = network.spec.tasks["ar"].labels
     folder = tmp_path_factory.mktemp("start_from")
     sizes = {"feature_size": network.spec.input_size, "verbs": labels["verbs"], "nouns": labels["nouns"]}
-    write_corpus(folder / "corpus", replace(SETTINGS, **sizes))
+    write_corpus(folder / "corpus", SETTINGS.model_copy(update=sizes))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name in ("EGO4D_ROOT", "DVC_ROOT"):

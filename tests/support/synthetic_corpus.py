@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from egopack.synthetic.corpus import SyntheticParams, write_corpus
+from egopack.params import SyntheticParams
+from egopack.synthetic.corpus import write_corpus
 
 SMALL = SyntheticParams(seed=2, train_videos=10, val_videos=6, test_videos=2, mean_minutes=2.5, two_clips=0.2)
 SPLITS = ("train", "val", "test_unannotated")

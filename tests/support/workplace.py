@@ -14,7 +14,8 @@ import torch
 import yaml
 from click.testing import CliRunner, Result
 
-from egopack.synthetic.corpus import SyntheticParams, write_corpus
+from egopack.params import SyntheticParams
+from egopack.synthetic.corpus import write_corpus
 from tests.support.reduce import reduced
 
 ROOT = Path(__file__).resolve().parents[2]

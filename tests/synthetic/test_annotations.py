@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from egopack.synthetic.corpus import SyntheticParams
+from egopack.params import SyntheticParams
 from tests.support.synthetic_corpus import SMALL, SPLITS, Corpus
 
 
@@ -155,7 +154,9 @@ def test_truncated_file_cannot_be_read(small: Corpus) -> None:
 
 
 def test_no_quirks_at_rate_zero(tmp_path: Path) -> None:
-    plain = replace(SMALL, quirk_rate=0.0, missing_features=0, truncated_features=0, nan_features=0)
+    plain = SMALL.model_copy(
+        update={"quirk_rate": 0.0, "missing_features": 0, "truncated_features": 0, "nan_features": 0}
+    )
     corpus = Corpus(tmp_path / "corpus", plain)
     assert corpus.summary["injured"] == {}
     assert set(corpus.frames) == set(corpus.features)
@@ -167,7 +168,9 @@ def test_no_quirks_at_rate_zero(tmp_path: Path) -> None:
 
 
 def test_most_of_a_small_corpus_stays_usable(tmp_path: Path) -> None:
-    tiny = replace(SMALL, train_videos=3, val_videos=1, test_videos=0, missing_features=5, truncated_features=5)
+    tiny = SMALL.model_copy(
+        update={"train_videos": 3, "val_videos": 1, "test_videos": 0, "missing_features": 5, "truncated_features": 5}
+    )
     corpus = Corpus(tmp_path / "corpus", tiny)
     for split in ("train", "val"):
         uids = {row["video_uid"] for row in corpus.lta(split)}

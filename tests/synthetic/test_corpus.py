@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import pytest
 import torch
 
 from egopack.errors import UserError
-from egopack.synthetic.corpus import SyntheticParams, write_corpus
+from egopack.params import SyntheticParams, check
+from egopack.synthetic.corpus import write_corpus
 from egopack.synthetic.world import build_world
 from tests.support.synthetic_corpus import SMALL, SPLITS, Corpus
 
@@ -37,14 +37,14 @@ def test_same_settings_same_bytes(small: Corpus, tmp_path: Path) -> None:
 
 
 def test_another_seed_another_corpus(small: Corpus, tmp_path: Path) -> None:
-    other = Corpus(tmp_path / "corpus", replace(SMALL, seed=SMALL.seed + 1))
+    other = Corpus(tmp_path / "corpus", SMALL.model_copy(update={"seed": SMALL.seed + 1}))
     assert not set(other.frames) & set(small.frames)
     same = set(other.digest().items()) & set(small.digest().items())
     assert {name for name, _ in same} == {"annotations/v1/fho_lta_taxonomy.json"}
 
 
 def test_a_seed_draws_videos_and_a_world_its_laws() -> None:
-    worlds = [build_world(replace(SMALL, **change)) for change in ({}, {"seed": SMALL.seed + 1}, {"world": 1})]
+    worlds = [build_world(SMALL.model_copy(update=change)) for change in ({}, {"seed": SMALL.seed + 1}, {"world": 1})]
     tables = [np.concatenate([world.mixing.ravel(), world.successors.ravel()]) for world in worlds]
     np.testing.assert_array_equal(tables[0], tables[1])
     assert not np.isclose(tables[0], tables[2]).all()
@@ -98,14 +98,27 @@ def test_nothing_left_behind_after_an_error(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_corpus(tmp_path / "corpus", replace(SMALL, mean_minutes=0.5), progress=stop)
+        write_corpus(tmp_path / "corpus", SMALL.model_copy(update={"mean_minutes": 0.5}), progress=stop)
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("name", "value"), [("train_videos", 0), ("verbs", 3), ("mean_minutes", 0.1)])
-def test_impossible_settings(name: str, value: float) -> None:
-    with pytest.raises(UserError, match=f"{name} is {value}"):
-        replace(SMALL, **{name: value})
+LEAST = {
+    "train_videos": 1, "val_videos": 1, "test_videos": 0, "mean_minutes": 0.25, "feature_size": 1, "verbs": 4,
+    "nouns": 4, "moments": 2, "min_actions": 1, "windows_per_clip": 1, "quirk_rate": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "least"), LEAST.items())
+def test_the_smallest_of_each(name: str, least: float) -> None:
+    assert getattr(SyntheticParams.model_validate({name: least}), name) == least
+    below = least - (0.01 if isinstance(getattr(SyntheticParams(), name), float) else 1)
+    with pytest.raises(UserError, match=rf"^params\.yaml: synthetic\.{name}: .*{least:g} \(got {below:g}\)$"):
+        check(SyntheticParams, {name: below}, file="params.yaml", key="synthetic")
+
+
+def test_the_smallest_of_all(tmp_path: Path) -> None:
+    summary = write_corpus(tmp_path / "corpus", SyntheticParams.model_validate(LEAST))
+    assert [summary[split]["videos"] for split in ("train", "val", "test")] == [1, 1, 0]
 
 
 # --- format ----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from egopack.synthetic.corpus import SyntheticParams
+from egopack.params import SyntheticParams
 from tests.support.synthetic_corpus import SPLITS, Corpus
 
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from egopack.errors import UserError
 from egopack.files import atomic_folder
+from egopack.params import SyntheticParams
 from egopack.synthetic.annotations import (
     Row,
     Video,
@@ -30,9 +31,7 @@ from egopack.synthetic.annotations import (
     uid,
     windows,
 )
-from egopack.synthetic.world import FPS, SCENARIOS, STRIDE, SyntheticParams, World, build_world, render, simulate
-
-__all__ = ["SyntheticParams", "write_corpus"]
+from egopack.synthetic.world import FPS, SCENARIOS, STRIDE, World, build_world, render, simulate
 
 SPLITS = {"train": "train", "val": "val", "test": "test_unannotated"}  # in a row, in a file's name
 HEADER = {"version": "1", "date": "220216", "description": "Built-in synthetic corpus"}

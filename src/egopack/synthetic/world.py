@@ -32,7 +32,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from egopack.errors import UserError
+from egopack.params import SyntheticParams
 from egopack.synthetic.vocabulary import ACTIVITIES, CHANGING, NOUNS, TRIGGERED, VERBS
 
 Rng = np.random.Generator
@@ -45,41 +45,6 @@ SCENARIOS = ("Cooking", "Carpenter", "Cleaning / laundry", "Gardening", "Craftin
 BLOCKS = {"verb": 16, "noun": 16, "state": 6, "change": 4, "moment": 14, "scenario": 4}
 GAINS = {"verb": 5.5, "noun": 4.0, "state": 1.8, "change": 2.7, "moment": 2.4, "scenario": 2.0}
 BLUR = {"verb": 0.17, "noun": 0.25}  # of an action's own vector, per dimension, before the gain
-
-
-@dataclass(frozen=True)
-class SyntheticParams:
-    """Size and difficulty of the corpus. Minutes, noise in units of a feature column, rates as shares of items."""
-
-    seed: int = 0
-    world: int = 0
-    train_videos: int = 60
-    val_videos: int = 72
-    test_videos: int = 6
-    mean_minutes: float = 4.5
-    feature_set: str = "egovlp"
-    feature_size: int = 64
-    verbs: int = 20
-    nouns: int = 30
-    moments: int = 20
-    actions_per_minute: float = 7.0
-    min_actions: int = 25
-    windows_per_clip: int = 14
-    two_clips: float = 0.1
-    noise: float = 0.9
-    drift: float = 0.7
-    quirk_rate: float = 0.04
-    missing_features: int = 2
-    truncated_features: int = 1
-    nan_features: int = 1
-
-    def __post_init__(self) -> None:
-        """Raises UserError for sizes that no corpus can have."""
-        least: dict[str, float] = {"train_videos": 1, "val_videos": 1, "test_videos": 0, "feature_size": 1}
-        least |= {"min_actions": 1, "verbs": 4, "nouns": 4, "moments": 2, "mean_minutes": 0.25, "quirk_rate": 0}
-        for name, low in least.items():
-            if getattr(self, name) < low:
-                raise UserError(f"synthetic corpus: {name} is {getattr(self, name)}; it must be at least {low}")
 
 
 @dataclass(frozen=True)

@@ -31,25 +31,27 @@ PARTS = ("verb", "noun")
 
 
 class LtaSamples(Strict):
-    """`horizon`: how many actions are anticipated, Z."""
+    """What is anticipated."""
 
-    horizon: Count = 20
+    horizon: Count = Field(20, description="number Z of actions that are anticipated")
 
 
 class LtaModel(ModelParams):
-    """`radius`: how far apart in the sequence two future actions may be to exchange messages; `prior` starts the
-    classifiers' bias.
-    """
+    """Neck and head, with a graph over the future actions."""
 
-    radius: Positive = 2.5
-    gate_size: Count = 256
-    prior: float = Field(0.01, gt=0, lt=1)
+    radius: Positive = Field(
+        2.5, description="future actions at most this far apart exchange messages, in places of the sequence"
+    )
+    gate_size: Count = Field(256, description="hidden width of the gate of their convolution")
+    prior: float = Field(
+        0.01, gt=0, lt=1, description="probability of a class from which the bias of the classifiers starts"
+    )
 
 
 class LtaDecode(Strict):
-    """`candidates`: how many sequences are sampled, K."""
+    """From logits to sequences of actions."""
 
-    candidates: Count = 5
+    candidates: Count = Field(5, description="number K of sequences that are sampled")
 
 
 class LtaParams(TaskParams):

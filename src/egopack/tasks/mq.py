@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -43,28 +43,39 @@ LevelNodes = tuple[Tensor, Tensor, Tensor, float]  # probabilities [n, C], offse
 
 
 class MqModel(ModelParams):
-    """`prior` starts the classifier's bias; `normalizer` and `momentum` are those of the running number of
-    positives.
-    """
+    """Neck and head, and the running number of positive nodes that the loss is divided by."""
 
-    prior: float = Field(0.01, gt=0, lt=1)
-    normalizer: Positive = 100.0
-    momentum: float = Field(0.9, ge=0, lt=1)
+    prior: float = Field(
+        0.01, gt=0, lt=1, description="probability of a class from which the bias of the classifier starts"
+    )
+    normalizer: Positive = Field(100.0, description="what the running number of positive nodes starts from")
+    momentum: float = Field(0.9, ge=0, lt=1, description="share of the running number that a batch leaves as it is")
 
 
 class MqDecode(Strict):
     """From scores on nodes to segments (section 6 of the method)."""
 
-    min_probability: float = Field(0.001, ge=0, lt=1)
-    top_per_level: Count = 5000
-    min_duration_s: float = Field(0.05, ge=0)
-    nms: str = Field("gaussian", pattern="^(gaussian|hard)$")
-    sigma: Positive = 2.0
-    iou_threshold: float = Field(0.1, gt=0, le=1)
-    min_score: float = Field(0.001, ge=0, lt=1)
-    max_segments: Count = 2000
-    per_class: bool = True
-    voting_threshold: float | None = Field(None, gt=0, le=1)
+    min_probability: float = Field(
+        0.001, ge=0, lt=1, description="probability above which a node and a class become a segment"
+    )
+    top_per_level: Count = Field(5000, description="most segments that a level of a clip gives, the likeliest")
+    min_duration_s: float = Field(0.05, ge=0, description="length above which a segment is kept, in seconds")
+    nms: Literal["gaussian", "hard"] = Field(
+        "gaussian", description="what happens to segments that overlap a better one: they lose score, or they go"
+    )
+    sigma: Positive = Field(
+        2.0, description="of gaussian: score is multiplied by exp(-IoU^2 / sigma), so a larger one forgives more"
+    )
+    iou_threshold: float = Field(0.1, gt=0, le=1, description="of hard: IoU from which on a segment goes")
+    min_score: float = Field(0.001, ge=0, lt=1, description="score below which a segment goes, after its losses")
+    max_segments: Count = Field(2000, description="most segments of a clip, over all classes")
+    per_class: bool = Field(True, description="whether only segments of one class meet")
+    voting_threshold: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="IoU from which on a segment votes on where a better one begins and ends; needs per_class false",
+    )
 
 
 class MqParams(TaskParams):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -33,10 +33,10 @@ CONFIDENT_LOGIT, MIDDLE = 0.7, 7  # the published rule for the key frame
 
 
 class PnrSamples(Strict):
-    """Training crops each window at random to between `shortest_s` and `longest_s` seconds."""
+    """Training crops each window at random."""
 
-    shortest_s: Positive = 5.0
-    longest_s: Positive = 8.0
+    shortest_s: Positive = Field(5.0, description="shortest crop, in seconds")
+    longest_s: Positive = Field(8.0, description="longest crop, in seconds")
 
     @model_validator(mode="after")
     def _ordered(self) -> PnrSamples:

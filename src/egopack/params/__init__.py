@@ -1,0 +1,41 @@
+"""The knobs of params.yaml: frozen, checked at the door, misspelt keys refused. The only reader of YAML."""
+
+from __future__ import annotations
+
+from egopack.params.checks import Count, CountOrZero, Fraction, Name, NonNegative, Positive, Seed, Strict, check
+from egopack.params.data import DataParams, FeatureSet, SyntheticParams
+from egopack.params.load import Params, load_params
+from egopack.params.model import BackboneParams, ConvParams, FusedModelParams, InteractionParams, ModelParams
+from egopack.params.tasks import ComparisonParams, NoParams, RegimeParams, TaskParams
+from egopack.params.training import ExtrasParams, MultiParams, OptimizerParams, RuntimeParams, TrainParams
+
+__all__ = [
+    "BackboneParams",
+    "ComparisonParams",
+    "ConvParams",
+    "Count",
+    "CountOrZero",
+    "DataParams",
+    "ExtrasParams",
+    "FeatureSet",
+    "Fraction",
+    "FusedModelParams",
+    "InteractionParams",
+    "ModelParams",
+    "MultiParams",
+    "Name",
+    "NoParams",
+    "NonNegative",
+    "OptimizerParams",
+    "Params",
+    "Positive",
+    "RegimeParams",
+    "RuntimeParams",
+    "Seed",
+    "Strict",
+    "SyntheticParams",
+    "TaskParams",
+    "TrainParams",
+    "check",
+    "load_params",
+]

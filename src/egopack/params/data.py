@@ -1,0 +1,57 @@
+"""Where features come from: the raw data, or the built-in corpus."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from egopack.params.checks import Count, CountOrZero, FolderName, Fraction, NonNegative, Positive, Seed, Strict
+
+
+class FeatureSet(Strict):
+    """One folder of features of a backbone."""
+
+    stride: Count = Field(16, description="row i starts at frame stride * i, in frames")
+    window: Count = Field(16, description="how much of the video a row covers, in frames")
+    fps: Positive = Field(30.0, description="rate at which the frames were taken, in frames per second")
+    size: Count = Field(description="numbers in a row")
+
+
+class DataParams(Strict):
+    """Where the raw data is and how it is stored."""
+
+    root: str = Field(description="folder that holds annotations/ and features/; $EGO4D_ROOT overrides it")
+    version: Literal["v1", "v2"] = Field("v1", description="version of Ego4D's annotations")
+    features: dict[FolderName, FeatureSet] = Field(
+        min_length=1,
+        description="feature sets by the names of their folders; several are concatenated on the grid of the first",
+    )
+    storage: Literal["float16", "float32"] = Field("float32", description="type of the numbers in the shards")
+    shard_mb: Count = Field(512, description="size at which a new shard begins, in MiB")
+
+
+class SyntheticParams(Strict):
+    """Size and difficulty of the built-in corpus (src/egopack/synthetic/world.py)."""
+
+    seed: Seed = Field(0, description="draws the videos: another seed is other footage of the same world")
+    world: Seed = Field(0, description="draws what the videos have in common: what follows what, how features look")
+    train_videos: Count = Field(60, description="videos of the train split")
+    val_videos: Count = Field(72, description="videos of the val split")
+    test_videos: CountOrZero = Field(6, description="videos of the test split, which has no labels")
+    mean_minutes: Annotated[float, Field(ge=0.25)] = Field(4.5, description="mean length of a video, in minutes")
+    feature_set: FolderName = Field("egovlp", description="name of the feature set that is written")
+    feature_size: Count = Field(64, description="numbers in a feature row")
+    verbs: Annotated[int, Field(ge=4)] = Field(20, description="verbs in the taxonomy")
+    nouns: Annotated[int, Field(ge=4)] = Field(30, description="nouns in the taxonomy")
+    moments: Annotated[int, Field(ge=2)] = Field(20, description="classes of moments")
+    actions_per_minute: Positive = Field(7.0, description="mean number of actions in a minute")
+    min_actions: Count = Field(25, description="the fewest actions in a clip of LTA")
+    windows_per_clip: Count = Field(14, description="OSCC windows in a clip")
+    two_clips: Fraction = Field(0.1, description="share of videos that are longer and have two clips")
+    noise: NonNegative = Field(0.9, description="standard deviation of the noise that is new in every row")
+    drift: NonNegative = Field(0.7, description="strength of the noise that changes slowly over a video")
+    quirk_rate: Fraction = Field(0.04, description="share of items with an oddity of the real files")
+    missing_features: CountOrZero = Field(2, description="videos without a feature file")
+    truncated_features: CountOrZero = Field(1, description="videos whose feature file is cut short")
+    nan_features: CountOrZero = Field(1, description="videos with rows of NaN")

@@ -1,0 +1,132 @@
+"""The whole of params.yaml and its only reader."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import Field, model_validator
+
+from egopack.errors import UserError
+from egopack.params.checks import NAME, Name, Seed, Strict, TaskName, check
+from egopack.params.data import DataParams, SyntheticParams
+from egopack.params.model import BackboneParams, InteractionParams
+from egopack.params.tasks import ComparisonParams
+from egopack.params.training import MultiParams, RuntimeParams
+
+MERGE = "tag:yaml.org,2002:merge"  # of the key <<
+
+
+class Params(Strict):
+    """The whole of params.yaml. Blocks under `tasks` are checked by the task that they are named after."""
+
+    seed: Seed = Field(description="from which all chance of training and evaluation follows")
+    launcher: Annotated[str, Field(pattern=r"\S")] = Field(
+        "python", description="command that starts the stages that train: python, or torchrun with its options"
+    )
+    data: DataParams = Field(description="the raw data")
+    synthetic: SyntheticParams = Field(description="the built-in corpus")
+    backbone: BackboneParams = Field(description="the shared network")
+    multi: MultiParams = Field(description="multi-task training")
+    interaction: InteractionParams = Field(description="how features consult prototypes")
+    comparison: ComparisonParams = Field(description="the comparison of the regimes")
+    packs: dict[Name, list[str]] = Field(description="packs by their names: support tasks that are trained together")
+    tasks: dict[TaskName, dict[str, Any]] = Field(description="tasks by their names, those of src/egopack/tasks/*.py")
+    runtime: RuntimeParams = Field(RuntimeParams(), description="what the computation runs on")
+
+    @model_validator(mode="after")
+    def _packs_fit(self) -> Params:
+        for pack, members in self.packs.items():
+            for member in members:
+                if member not in self.tasks:
+                    raise ValueError(f"packs.{pack}: {member!r} is not one of the tasks {', '.join(self.tasks)}")
+            if not members or len(set(members)) < len(members):
+                raise ValueError(f"packs.{pack}: {members!r} must name each of its tasks once")
+        for task, block in self.tasks.items():
+            helper = block.get("pack")
+            if helper is not None and (not isinstance(helper, str) or helper not in self.packs):
+                raise ValueError(f"tasks.{task}.pack: {helper!r} is not one of the packs {', '.join(self.packs)}")
+            if helper is not None and task in self.packs[helper]:
+                raise ValueError(
+                    f"tasks.{task}.pack: the pack {helper!r} contains {task!r} itself, so it is not novel to it"
+                )
+        if self.comparison.multi_pack not in self.packs:
+            known = ", ".join(self.packs)
+            raise ValueError(f"comparison.multi_pack: {self.comparison.multi_pack!r} is not one of the packs {known}")
+        return self
+
+    @model_validator(mode="after")
+    def _sources_are_names(self) -> Params:
+        for task, block in self.tasks.items():
+            source = block.get("annotations")
+            try:
+                if isinstance(source, str):
+                    NAME.checked(source)
+            except ValueError as error:
+                raise ValueError(f"tasks.{task}.annotations: {error} (got {source!r})") from None
+        return self
+
+
+class _NoRepeats(yaml.SafeLoader):
+    """YAML in which a key that stands twice in one mapping is an error, not a silent choice of the last.
+
+    Keys that a merge (<<) brings are no repeats: the mapping's own win over them, and earlier mappings of a list win
+    over later ones. As DVC, which reads the file too, this refuses << itself twice.
+    """
+
+    def get_single_node(self) -> yaml.Node | None:
+        """The document, each of whose mappings is checked as it was written, before merges are put in."""
+        root = super().get_single_node()
+        todo, seen = [root], set()
+        while todo:
+            node = todo.pop()
+            if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+                continue
+            seen.add(id(node))  # an anchored node has several places
+            if isinstance(node, yaml.MappingNode):
+                self._check_keys(node)
+                todo += [value for _, value in node.value]
+            else:
+                todo += node.value
+        return root
+
+    def _check_keys(self, node: yaml.MappingNode) -> None:
+        known: set[Hashable] = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                kind = "a mapping" if isinstance(key, yaml.MappingNode) else "a list"
+                raise yaml.YAMLError(f"a key is {kind}; keys are plain words{key.start_mark}")
+            merges = key.tag == MERGE
+            value = key.value if merges or key.value == "=" else self.construct_object(key, deep=True)
+            if (merges, value) in known:
+                hint = "; merge several mappings as a list, <<: [*one, *two]" if merges else ""
+                raise yaml.YAMLError(f"{key.value}: this key stands twice{hint}{key.start_mark}")
+            known.add((merges, value))
+
+
+def read_yaml(path: Path | str) -> Any:
+    """The content of a YAML file.
+
+    Raises:
+        UserError: the file is missing or is not YAML, or a key stands twice in a mapping.
+    """
+    try:
+        return yaml.load(Path(path).read_text(encoding="utf-8"), _NoRepeats)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist, for example
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def load_params(path: Path | str) -> Params:
+    """Read and check params.yaml.
+
+    Raises:
+        UserError: the file is missing or is not YAML, or a key is unknown, missing or has a value that it cannot take.
+    """
+    value = read_yaml(path)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a mapping of keys at the top level, got {type(value).__name__}")
+    return check(Params, value, file=path)

@@ -1,6 +1,8 @@
 // Registers what the units bind; a unit is one .cpp with its computation and its Python face.
 #include <nanobind/nanobind.h>
 
+#include "sources.h"  // written by CMake into the build folder: the digest of every source
+
 namespace nb = nanobind;
 
 namespace egopack {
@@ -22,4 +24,8 @@ NB_MODULE(egopack_native, m) {
     egopack::bind_nms(m);
     egopack::bind_overlap(m);
     egopack::bind_pooling(m);
+
+    nb::dict sources;
+    for (const auto& [name, sha256] : egopack::kSources) sources[name] = sha256;
+    m.attr("SOURCES") = sources;
 }

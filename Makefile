@@ -6,7 +6,11 @@ BIN := $(VENV)/bin
 NATIVE := CMakeLists.txt pyproject.toml $(wildcard src/native/*)
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
-.PHONY: repro test lint bench clean
+# Asked of the compiled module itself: a file that is gone, or is back with an old time, makes no stamp old.
+CHECK := from pathlib import Path; from egopack.runtime.native_sources import check_built; check_built(Path("src/native"))
+STALE := $(shell PYTHONPATH=src $(BIN)/python -c '$(CHECK)' 2>/dev/null || echo stale)
+
+.PHONY: repro test lint bench clean stale
 
 repro: $(VENV)/native
 	$(RUN) dvc repro
@@ -32,7 +36,7 @@ $(VENV)/requirements: requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
 	@touch $@
 
-$(VENV)/native: $(VENV)/requirements $(NATIVE)
+$(VENV)/native: $(VENV)/requirements $(NATIVE) $(STALE)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall .
 	@touch $@
 

@@ -1,11 +1,26 @@
-#include "aggregate.h"
+// Gated aggregation over the radius graph of a level, forward and backward, without one row an edge.
+#include <nanobind/stl/optional.h>
 
 #include <algorithm>
+#include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "checks.h"
 #include "parallel.h"
 
 namespace egopack {
+namespace {
+
+// Edges sorted by target i: source j, sign(p_j - p_i), number of the distance; the reverse of every edge is an edge too.
+struct EdgeList {
+    const int64_t* row_start;  // [nodes + 1]
+    const int64_t* source;     // [edges]
+    const float* sign;         // [edges]
+    const int64_t* distance;   // [edges], below `distances`
+    int64_t nodes, distances;
+    bool is_signed, mean;
+};
 
 EGOPACK_WIDE void add_row(float* __restrict out, const float* __restrict row, float weight, int64_t width) {
     for (int64_t h = 0; h < width; ++h) out[h] += weight * row[h];
@@ -15,8 +30,6 @@ EGOPACK_WIDE void add_gated(float* __restrict out, const float* __restrict row, 
                             int64_t width) {
     for (int64_t h = 0; h < width; ++h) out[h] += weight * gate[h] * row[h];
 }
-
-namespace {
 
 // Call work(part, first node, last node) for kParts ranges of nodes with about as many edges each.
 template <typename Work>
@@ -34,8 +47,7 @@ float share(const EdgeList& edges, int64_t node) {
     return edges.mean && degree ? 1.0f / static_cast<float>(degree) : 1.0f;
 }
 
-}  // namespace
-
+// out[i] += sum (or mean) over the edges of i of sign * gate[distance] * message[source]; gate may be null.
 void aggregate(const EdgeList& edges, const float* message, const float* gate, float* out, int64_t width) {
     in_parts(edges, width, [&](int64_t, int64_t first, int64_t last) {
         for (int64_t i = first; i < last; ++i) {
@@ -51,6 +63,7 @@ void aggregate(const EdgeList& edges, const float* message, const float* gate, f
     });
 }
 
+// Gradients of `aggregate` with respect to message [nodes, width] and, where not null, gate [distances, width].
 void aggregate_backward(const EdgeList& edges, const float* grad, const float* message, const float* gate,
                         float* grad_message, float* grad_gate, int64_t width) {
     const int64_t table = edges.distances * width;
@@ -77,6 +90,53 @@ void aggregate_backward(const EdgeList& edges, const float* grad, const float* m
     if (!grad_gate) return;
     std::fill(grad_gate, grad_gate + table, 0.0f);
     for (int64_t part = 0; part < kParts; ++part) add_row(grad_gate, sums.data() + part * table, 1.0f, table);
+}
+
+EdgeList read_edges(const Table<const int64_t>& row_start, const Table<const int64_t>& source, const Table<const float>& sign,
+                    const Table<const int64_t>& distance, int64_t nodes, int64_t distances, bool is_signed, bool mean) {
+    require(row_start.size() == static_cast<size_t>(nodes) + 1, "row_start: expected one more than the nodes");
+    check_length(sign.size(), "sign", source.size(), "source");
+    check_length(distance.size(), "distance", source.size(), "source");
+    require(row_start.data()[nodes] == static_cast<int64_t>(source.size()), "row_start: must end at the number of edges");
+    return {row_start.data(), source.data(), sign.data(), distance.data(), nodes, distances, is_signed, mean};
+}
+
+void py_aggregate(Table<const int64_t> row_start, Table<const int64_t> source, Table<const float> sign,
+                  Table<const int64_t> distance, Table<const float> message, std::optional<Table<const float>> gate,
+                  Table<float> out, bool is_signed, bool mean) {
+    require(message.ndim() == 2 && out.ndim() == 2 && message.size() == out.size(), "message, out: expected [N, H] both");
+    const int64_t width = message.shape(1), nodes = message.shape(0);
+    require(!gate || (gate->ndim() == 2 && gate->shape(1) == message.shape(1)), "gate: expected [U, H]");
+    const auto edges = read_edges(row_start, source, sign, distance, nodes, gate ? gate->shape(0) : 0, is_signed, mean);
+    nb::gil_scoped_release release;
+    aggregate(edges, message.data(), gate ? gate->data() : nullptr, out.data(), width);
+}
+
+void py_aggregate_backward(Table<const int64_t> row_start, Table<const int64_t> source, Table<const float> sign,
+                           Table<const int64_t> distance, Table<const float> grad, Table<const float> message,
+                           std::optional<Table<const float>> gate, Table<float> grad_message,
+                           std::optional<Table<float>> grad_gate, bool is_signed, bool mean) {
+    require(message.ndim() == 2 && grad.size() == message.size() && grad_message.size() == message.size(),
+            "grad, message, grad_message: expected [N, H] each");
+    require(gate.has_value() == grad_gate.has_value() && (!gate || gate->size() == grad_gate->size()),
+            "gate, grad_gate: expected [U, H] both or neither");
+    const auto edges = read_edges(row_start, source, sign, distance, message.shape(0), gate ? gate->shape(0) : 0, is_signed, mean);
+    nb::gil_scoped_release release;
+    aggregate_backward(edges, grad.data(), message.data(), gate ? gate->data() : nullptr, grad_message.data(),
+                       grad_gate ? grad_gate->data() : nullptr, message.shape(1));
+}
+
+}  // namespace
+
+void bind_aggregate(nb::module_& m) {
+    using namespace nanobind::literals;
+    m.def("aggregate", &py_aggregate, "row_start"_a, "source"_a, "sign"_a, "distance"_a, "message"_a,
+          "gate"_a.none(), "out"_a.noconvert(), "is_signed"_a, "mean"_a,
+          "out[i] += sum or mean over edges j -> i of sign * gate[distance] * message[j]; contiguous float32 [N, H].");
+    m.def("aggregate_backward", &py_aggregate_backward, "row_start"_a, "source"_a, "sign"_a, "distance"_a,
+          "grad"_a, "message"_a, "gate"_a.none(), "grad_message"_a.noconvert(),
+          "grad_gate"_a.none().noconvert(), "is_signed"_a, "mean"_a,
+          "Gradients of aggregate with respect to message and gate, written in place.");
 }
 
 }  // namespace egopack

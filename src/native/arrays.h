@@ -1,16 +1,15 @@
 // Checked reading of array arguments and handing back of results. Every message names the argument.
 #pragma once
 
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
-
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "checks.h"
+
 namespace egopack {
 
-namespace nb = nanobind;
 using AnyArray = nb::ndarray<nb::ro>;
 
 inline std::string dtype_name(nb::dlpack::dtype type) {
@@ -66,10 +65,25 @@ std::vector<T> read_vector(nb::handle value, const std::string& name) {
     return read_column<T>(checked<T>(value, name, 0), 0);
 }
 
-inline void check_length(size_t length, const std::string& name, size_t wanted, const std::string& of) {
-    if (length != wanted)
-        throw nb::value_error((name + ": has " + std::to_string(length) + " rows, " + of + " has " +
-                               std::to_string(wanted)).c_str());
+template <typename T>
+void check_finite(const std::vector<T>& values, const std::string& name) {
+    for (size_t i = 0; i < values.size(); ++i)
+        if (!std::isfinite(values[i]))
+            refuse(name + ": row " + std::to_string(i) + " is " + std::to_string(values[i]));
+}
+
+// Starts and ends of the rows of [N, 2].
+template <typename T>
+void read_segments(nb::handle value, const std::string& name, std::vector<T>& start, std::vector<T>& end) {
+    const auto array = checked<T>(value, name, 2);
+    start = read_column<T>(array, 0);
+    end = read_column<T>(array, 1);
+    check_finite(start, name);
+    check_finite(end, name);
+    for (size_t i = 0; i < start.size(); ++i)
+        if (start[i] > end[i])
+            refuse(name + ": row " + std::to_string(i) + " ends before it starts: [" + std::to_string(start[i]) + ", " +
+                   std::to_string(end[i]) + "]");
 }
 
 template <typename T>

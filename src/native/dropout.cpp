@@ -1,10 +1,13 @@
-#include "dropout.h"
+// Dropout whose mask is a function of a seed and the place, so that nothing is kept for the backward pass.
+#include <cstdint>
 
+#include "checks.h"
 #include "parallel.h"
 
 namespace egopack {
+namespace {
 
-// splitmix64: neighbouring seeds become unrelated keys.
+// splitmix64: neighboring seeds become unrelated keys.
 uint64_t key_of(uint64_t seed) {
     seed += 0x9e3779b97f4a7c15u;
     seed = (seed ^ (seed >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -12,7 +15,7 @@ uint64_t key_of(uint64_t seed) {
     return seed ^ (seed >> 31);
 }
 
-// A 32-bit finaliser of three multiplications and xor-shifts over the place, with one half of the key before the first and
+// A 32-bit finalizer of three multiplications and xor-shifts over the place, with one half of the key before the first and
 // the other before the second multiplication, so that two keys do not give shifted copies of one sequence.
 EGOPACK_WIDE void drop(const float* __restrict x, float* __restrict out, int64_t count, uint32_t place, uint32_t first,
                        uint32_t second, uint32_t threshold, float scale) {
@@ -27,6 +30,7 @@ EGOPACK_WIDE void drop(const float* __restrict x, float* __restrict out, int64_t
     }
 }
 
+// out[n] = x[n] * scale where a hash of (seed, n) is at least `threshold` of 2^32, else 0.
 void dropout(const float* x, float* out, int64_t count, uint64_t seed, uint32_t threshold, float scale) {
     const uint64_t key = key_of(seed);
     for_parts(4 * count, [&](int64_t part) {
@@ -36,6 +40,23 @@ void dropout(const float* x, float* out, int64_t count, uint64_t seed, uint32_t 
         drop(x + from, out + from, to - from, static_cast<uint32_t>(from), first, second + static_cast<uint32_t>(from >> 32),
              threshold, scale);
     });
+}
+
+void py_dropout(Table<const float> x, Table<float> out, Table<const int64_t> seed, double p) {
+    check_length(out.size(), "out", x.size(), "x");
+    require(seed.size() == 1, "seed: expected one number");
+    require(p >= 0.0 && p < 1.0, "p: must be in [0, 1), got " + std::to_string(p));
+    nb::gil_scoped_release release;
+    dropout(x.data(), out.data(), static_cast<int64_t>(x.size()), static_cast<uint64_t>(seed.data()[0]),
+            static_cast<uint32_t>(p * 4294967296.0), static_cast<float>(1.0 / (1.0 - p)));
+}
+
+}  // namespace
+
+void bind_dropout(nb::module_& m) {
+    using namespace nanobind::literals;
+    m.def("dropout", &py_dropout, "x"_a, "out"_a.noconvert(), "seed"_a, "p"_a,
+          "out = x / (1 - p) where a hash of the seed (int64 [1]) and the place says so, else 0; contiguous float32.");
 }
 
 }  // namespace egopack

@@ -2,6 +2,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+SOURCES: dict[str, str]  # name of each source the module was built from -> its SHA-256
+
 def nms(
     segments: NDArray[np.float32],
     scores: NDArray[np.float32],

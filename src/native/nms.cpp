@@ -1,11 +1,37 @@
-#include "nms.h"
+// Non-maximum suppression of temporal segments.
+#include <nanobind/stl/string.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <numeric>
+#include <vector>
+
+#include "arrays.h"
+#include "checks.h"
 
 namespace egopack {
 namespace {
+
+struct Segments {
+    std::vector<float> start, end;  // seconds, end >= start
+    size_t size() const { return start.size(); }
+};
+
+struct NmsSettings {
+    bool gaussian;        // decay by exp(-IoU^2 / sigma); otherwise suppress IoU >= iou_threshold
+    float iou_threshold;
+    float sigma;
+    float min_score;      // what falls below it is dropped
+    size_t max_segments;  // over all classes
+    bool per_class;
+};
+
+struct Kept {
+    std::vector<int64_t> index;  // rows of the input, best first
+    std::vector<float> score;    // decayed
+};
 
 constexpr float kLength = 1e-6f;  // added to every length, so that an empty segment still overlaps itself
 
@@ -60,8 +86,6 @@ bool catch_up(Candidate& candidate, Box box, const std::vector<Box>& kept, const
     return true;
 }
 
-}  // namespace
-
 // One heap over all classes. Scores only ever fall, so a candidate's last known score bounds its true one: the top of the
 // heap is brought up to date, and if it is still the top it is the best of all that remain. Segments that never come
 // near the top are never compared, and the search ends with the last segment wanted.
@@ -96,6 +120,7 @@ Kept suppress(const Segments& segments, const std::vector<float>& scores, const 
     return result;
 }
 
+// Mean of all segments with IoU >= threshold, weighted by score * IoU, for each kept row: [start, end] pairs.
 std::vector<float> vote(const Segments& segments, const std::vector<float>& scores, const std::vector<int64_t>& kept,
                         float threshold) {
     std::vector<uint32_t> order(segments.size());
@@ -129,6 +154,72 @@ std::vector<float> vote(const Segments& segments, const std::vector<float>& scor
         voted[2 * i + 1] = total > 0.0 ? static_cast<float>(end / total) : box.end;
     }
     return voted;
+}
+
+NmsSettings check_settings(const std::string& method, double iou_threshold, double sigma, double min_score,
+                           int64_t max_segments, bool per_class) {
+    require(method == "gaussian" || method == "hard", "method: expected 'gaussian' or 'hard', got '" + method + "'");
+    const bool gaussian = method == "gaussian";
+    require(gaussian || iou_threshold > 0.0, "iou_threshold: must be positive, got " + std::to_string(iou_threshold));
+    require(!gaussian || (sigma > 0.0 && std::isfinite(sigma)),
+            "sigma: must be positive and finite, got " + std::to_string(sigma));
+    require(min_score >= 0.0, "min_score: must not be negative, got " + std::to_string(min_score));
+    require(max_segments >= 0, "max_segments: must not be negative, got " + std::to_string(max_segments));
+    return {gaussian,
+            static_cast<float>(iou_threshold),
+            static_cast<float>(sigma),
+            static_cast<float>(min_score),
+            static_cast<size_t>(max_segments),
+            per_class};
+}
+
+nb::tuple py_nms(nb::handle segments, nb::handle scores, nb::handle labels, const std::string& method,
+                 double iou_threshold, double sigma, double min_score, int64_t max_segments, bool per_class) {
+    const auto settings = check_settings(method, iou_threshold, sigma, min_score, max_segments, per_class);
+    Segments boxes;
+    read_segments(segments, "segments", boxes.start, boxes.end);
+    const auto score = read_vector<float>(scores, "scores");
+    const auto label = read_vector<int64_t>(labels, "labels");
+    check_length(score.size(), "scores", boxes.size(), "segments");
+    check_length(label.size(), "labels", boxes.size(), "segments");
+    check_finite(score, "scores");
+    require(boxes.size() < std::numeric_limits<uint32_t>::max(), "segments: too many rows");
+    Kept kept;
+    {
+        nb::gil_scoped_release release;
+        kept = suppress(boxes, score, label, settings);
+    }
+    const size_t count = kept.index.size();
+    return nb::make_tuple(to_numpy(std::move(kept.index), {count}), to_numpy(std::move(kept.score), {count}));
+}
+
+auto py_vote(nb::handle segments, nb::handle scores, nb::handle kept, double threshold) {
+    require(threshold > 0.0 && threshold <= 1.0, "threshold: must be in (0, 1], got " + std::to_string(threshold));
+    Segments boxes;
+    read_segments(segments, "segments", boxes.start, boxes.end);
+    const auto score = read_vector<float>(scores, "scores");
+    const auto rows = read_vector<int64_t>(kept, "kept");
+    check_length(score.size(), "scores", boxes.size(), "segments");
+    check_finite(score, "scores");
+    for (const int64_t row : rows)
+        if (row < 0 || row >= static_cast<int64_t>(boxes.size())) refuse("kept: no row " + std::to_string(row));
+    std::vector<float> voted;
+    {
+        nb::gil_scoped_release release;
+        voted = vote(boxes, score, rows, static_cast<float>(threshold));
+    }
+    return to_numpy(std::move(voted), {rows.size(), 2});
+}
+
+}  // namespace
+
+void bind_nms(nb::module_& m) {
+    using namespace nanobind::literals;
+    m.def("nms", &py_nms, "segments"_a, "scores"_a, "labels"_a, "method"_a, "iou_threshold"_a, "sigma"_a,
+          "min_score"_a, "max_segments"_a, "per_class"_a,
+          "Kept rows (int64, best first) and their decayed scores (float32); ties go to the earlier row.");
+    m.def("vote", &py_vote, "segments"_a, "scores"_a, "kept"_a, "threshold"_a,
+          "Each kept row's mean over all segments with IoU >= threshold, weighted by score * IoU: float32 [M, 2].");
 }
 
 }  // namespace egopack

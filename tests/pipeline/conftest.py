@@ -110,7 +110,9 @@ class Floor:
         """Paths that a stage ("index ar") writes, each with whether it persists."""
         name, *key = stage.split()
         block = self.stages[name]
-        outs = [out if isinstance(out, dict) else {out: {}} for out in block.get("do", block)["outs"]]
+        block = block.get("do", block)
+        listed = [out for kind in ("outs", "metrics", "plots") for out in block.get(kind, [])]
+        outs = [out if isinstance(out, dict) else {out: {}} for out in listed]
         pairs = [pair for out in outs for pair in out.items()]
         return {path.replace("${key}", "".join(key)): options.get("persist", False) for path, options in pairs}
 

@@ -14,7 +14,7 @@ from egopack.training.best_weights import BestWeights
 from egopack.training.curves import write_curves
 from egopack.training.ema import EMA, WARM_UP
 from egopack.training.freeze import freeze
-from egopack.training.loop import step, train
+from egopack.training.loop import evaluates_after, step, train
 from egopack.training.optimizer import make_optimizer
 from tests.support import small
 from tests.support.train_tiny import loaders_of, params_of
@@ -33,7 +33,7 @@ def novel_network() -> Network:
 
 def test_all_off_by_default() -> None:
     assert OptimizerParams.model_validate({"epochs": 1, "warmup_epochs": 0, "lr": 1}).extras == ExtrasParams()
-    assert not ExtrasParams().evaluates_after(1, 1)
+    assert not evaluates_after(1, 1, ExtrasParams().evaluate_every)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_several_scores_count_by_their_relative_change() -> None:
 
 def test_every_other_epoch_and_the_last() -> None:
     extras = ExtrasParams(evaluate_every=2)
-    assert [done for done in range(1, 6) if extras.evaluates_after(done, 5)] == [2, 4, 5]
+    assert [done for done in range(1, 6) if evaluates_after(done, 5, extras.evaluate_every)] == [2, 4, 5]
 
 
 @pytest.mark.parametrize("part", ["backbone", "necks"])

@@ -41,10 +41,6 @@ class ExtrasParams(Strict):
             raise ValueError("train_on_val leaves no split to evaluate on, so evaluate_every must be 0")
         return self
 
-    def evaluates_after(self, done: int, epochs: int) -> bool:
-        """Whether to evaluate when `done` of `epochs` epochs are done: every so often, and at the end."""
-        return self.evaluate_every > 0 and (done % self.evaluate_every == 0 or done == epochs)
-
 
 class OptimizerParams(Strict):
     """Adam and the learning rate as a function of the step (section 5 of the method)."""

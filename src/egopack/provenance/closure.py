@@ -226,7 +226,7 @@ class Closure:
         """A name that stands for `target`: a module (no name in it) or a symbol of one."""
         name, own = target
         if name == COMPILED:
-            self.compiled |= {own} if own else attributes
+            self.compiled |= {one for one in ({own} if own else attributes) if not one.startswith("__")}
             return
         module = self.code.module(name)
         if module is None:

@@ -252,7 +252,8 @@ def train(
             now.average.update(network)
         now.step += 1
         if now.step % steps == 0:
-            end_epoch(now, lr, evaluate if extras.evaluates_after(now.step // steps, params.epochs) else None)
+            due = evaluates_after(now.step // steps, params.epochs, extras.evaluate_every)
+            end_epoch(now, lr, evaluate if due else None)
             on_epoch(now.reports[-1])
         asked = scratch is not None and (scratch.stop or now.step % scratch.every == 0)
         if scratch is not None and asked and ranks.broadcast(scratch.due(now.step)):
@@ -262,6 +263,11 @@ def train(
         stream.close()
     network.load_state_dict(now.best.weights or now.chosen_weights())
     return now.reports
+
+
+def evaluates_after(done: int, epochs: int, every: int) -> bool:
+    """Whether to evaluate when `done` of `epochs` epochs are done: after every so many, and at the end; 0 is never."""
+    return every > 0 and (done % every == 0 or done == epochs)
 
 
 def end_epoch(now: TrainingState, lr: float, evaluate: Evaluate | None) -> None:

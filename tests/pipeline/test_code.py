@@ -1,0 +1,222 @@
+"""A change of code, of a default or of a setting reruns what it reaches, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.pipeline.conftest import TASKS, Clone
+from tests.pipeline.test_repro import ALWAYS
+
+PACKS = ("all", "without_ar", "without_mq")
+WITH_MQ = ("all", "without_ar")
+TASK = "src/egopack/tasks/mq.py"
+
+
+def of(stage: str, *keys: str) -> set[str]:
+    return {f"{stage}@{key}" for key in keys}
+
+
+EVALUATE_MQ = of("evaluate_single", "mq") | of("evaluate_multi", *WITH_MQ) | of("evaluate_egopack", "mq")
+TRAIN_MQ = of("train_single", "mq") | of("train_multi", *WITH_MQ) | of("train_egopack", "mq")
+TRAIN = of("train_single", *TASKS) | of("train_multi", *PACKS) | of("train_egopack", *TASKS)
+EVALUATE = of("evaluate_single", *TASKS) | of("evaluate_multi", *PACKS) | of("evaluate_egopack", *TASKS)
+
+
+class Edit(NamedTuple):
+    """What is replaced in a file, and the stages that run it."""
+
+    file: str
+    old: str
+    new: str
+    stages: set[str]
+
+
+EDITS = {
+    "a comment": Edit(
+        "src/egopack/training/loop.py", "    extras = params.extras\n", "    extras = params.extras  # x\n", set()
+    ),
+    "score": Edit(TASK, '"map": 100 * float', '"map": 50 * float', EVALUATE_MQ),
+    "decode": Edit(
+        TASK, "segments, scores, labels = [], [], []", "segments, scores, labels = [], [], list()", EVALUATE_MQ
+    ),
+    "chance": Edit(TASK, "count = 200", "count = 100", of("evaluate_single", "mq")),
+    "samples": Edit(TASK, '"clip outside of', '"a clip outside of', of("index", "mq")),
+    "headline": Edit(TASK, '{"map": "max"}', '{"map_at_0.5": "max"}', EVALUATE_MQ | {"compare"}),
+    "a default of decoding": Edit(TASK, "2.0, description", "1.9, description", EVALUATE_MQ),
+    "loss": Edit("src/egopack/nn/losses.py", "eps: float = 1e-8", "eps: float = 1e-7", TRAIN_MQ),
+    "feature files": Edit(
+        "src/egopack/ego4d/features.py", "NON_FINITE_LIMIT = 0.5", "NON_FINITE_LIMIT = 0.4", {"shard"}
+    ),
+    "headers": Edit("src/egopack/preparation/survey.py", "HEADERS_AHEAD = 64", "HEADERS_AHEAD = 32", {"shard"}),
+    "HDF5": Edit(
+        "src/egopack/data/hdf5.py",
+        '"alignment_interval": 4096',
+        '"alignment_interval": 8192',
+        {"shard"} | of("index", *TASKS),
+    ),
+    "suppression": Edit("src/native/nms.cpp", "namespace egopack {", "namespace  egopack {", EVALUATE_MQ),
+    "the published format": Edit("src/egopack/published/checkpoint.py", "NECK = {", 'NECK = {"x": "y", ', set()),
+    "the optimizer": Edit("src/egopack/training/optimizer.py", "FIRST_FACTOR = 0.001", "FIRST_FACTOR = 0.01", TRAIN),
+    "the backbone": Edit(
+        "src/egopack/nn/backbone.py",
+        "class Backbone(nn.Module):",
+        "class Backbone(nn.Module):\n    x = 1\n",
+        TRAIN | EVALUATE | of("build_prototypes", *PACKS),
+    ),
+    "the corpus": Edit("src/egopack/synthetic/world.py", "TRIGGER = 0.25", "TRIGGER = 0.26", {"synthesize"}),
+    "raw JSON": Edit(
+        "src/egopack/ego4d/json_reader.py", "FRAME_LIMIT = 2**31", "FRAME_LIMIT = 2**30", of("index", *TASKS)
+    ),
+}
+NOTE = """
+import stages
+from egopack.runtime import native_sources
+native_sources.check_built = lambda folder: None  # sources are edited here without being built
+from stages.fingerprint_code import main
+main([], standalone_mode=False)
+"""
+
+
+def edit(clone: Clone, change: Edit) -> None:
+    path = clone.path / change.file
+    text = path.read_text(encoding="utf-8")
+    assert change.old in text, f"{change.file} no longer has {change.old!r}"
+    path.write_text(text.replace(change.old, change.new), encoding="utf-8")
+
+
+def changed(clone: Clone) -> set[str]:
+    """Stages whose note of code and params is no longer the committed one."""
+    clone.run("python", "-c", NOTE)
+    names = clone.git("diff", "--name-only", "data/code").split()
+    return {Path(name).relative_to("data/code").with_suffix("").as_posix().replace("/", "@") for name in names}
+
+
+@pytest.mark.parametrize("name", sorted(EDITS))
+def test_an_edit_reaches_the_stages_that_run_it(name: str, clone: Clone) -> None:
+    edit(clone, EDITS[name])
+    assert changed(clone) == EDITS[name].stages
+
+
+def test_an_edit_of_a_parent_reaches_the_tasks_derived_from_it(clone: Clone) -> None:
+    (clone.path / "src/egopack/tasks/toy.py").write_text(
+        "from egopack.tasks import mq as parent\n\n\nclass Toy(parent.MomentQueries):\n"
+        '    """Moments again, under another name."""\n'
+    )
+    clone.edit(lambda params: params["tasks"].update(toy=params["tasks"]["mq"] | {"pack": "all"}))
+    clone.run("python", "-m", "stages.fingerprint_code")
+    clone.git("add", "--all")
+    edit(clone, EDITS["score"])
+    assert changed(clone) == EVALUATE_MQ | of("evaluate_single", "toy") | of("evaluate_egopack", "toy")
+
+
+def test_an_evaluation_while_training_is_part_of_the_training(clone: Clone) -> None:
+    clone.edit(lambda params: params["tasks"]["mq"]["train"].update(extras={"evaluate_every": 1}))
+    clone.run("python", "-m", "stages.fingerprint_code")
+    clone.git("add", "--all")
+    edit(clone, EDITS["score"])
+    assert changed(clone) == EVALUATE_MQ | of("train_single", "mq")
+
+
+def test_a_halved_score_halves_every_number_and_trains_nothing(clone: Clone) -> None:
+    def maps() -> dict[str, float]:
+        return json.loads((clone.path / "metrics/comparison.json").read_text())["mq.map"]
+
+    before = maps()
+    edit(clone, EDITS["score"])
+    assert set(clone.dvc("repro")) == ALWAYS | EVALUATE_MQ | {"compare"}
+    assert maps() == pytest.approx({name: value / 2 for name, value in before.items()}, rel=1e-5)
+
+
+def test_shards_are_written_again_by_other_code(clone: Clone) -> None:
+    """Rows twice as large: the lock never has new code beside old bytes."""
+    shard = clone.path / "data/shards/shard-00000.h5"
+    before = shard.read_bytes()
+    edit(
+        clone,
+        Edit(
+            "src/egopack/ego4d/features.py", "return _zero_non_finite(out)", "return _zero_non_finite(out + out)", set()
+        ),
+    )
+    edit(clone, Edit("src/egopack/ego4d/features.py", "if len(self._matrices) == 1 and", "if False and", set()))
+    assert clone.dvc("repro", "shard") == ["fingerprint_code", "fingerprint", "shard"]
+    assert shard.read_bytes() != before
+
+
+def test_a_compiled_module_older_than_its_sources_is_refused(clone: Clone) -> None:
+    path = clone.path / "src/native/nms.cpp"
+    path.write_text(path.read_text() + "this does not compile\n")
+    before = (clone.path / "dvc.lock").read_bytes()
+    done = clone.run("dvc", "repro", check=False)
+    assert done.returncode != 0
+    assert "nms.cpp" in done.stderr
+    assert "make .venv/native" in done.stderr
+    assert (clone.path / "dvc.lock").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda params: params["runtime"].update(threads=1, device="cpu", save_every=7), set()),
+        (lambda params: params.update(launcher="python -X utf8"), set()),
+        (lambda params: params["runtime"].update(precision="bf16"), TRAIN),
+        (lambda params: params["runtime"].update(compile=True), TRAIN),
+        (lambda params: params["tasks"]["mq"]["decode"].update(sigma=1.0), EVALUATE_MQ),
+        (lambda params: params["tasks"]["mq"]["train"].update(lr=1e-4), of("train_single", "mq")),
+        (lambda params: params["tasks"]["mq"]["train"].pop("grad_clip_norm"), set()),  # the default says the same
+        (lambda params: params["interaction"].update(k=2), of("train_egopack", *TASKS)),
+        (lambda params: params["data"].update(shard_mb=3), {"shard"}),
+    ],
+)
+def test_settings(change: Callable[[dict[str, Any]], Any], expected: set[str], clone: Clone) -> None:
+    clone.edit(change)
+    assert changed(clone) == expected
+
+
+def test_a_default_of_params_counts_where_params_yaml_leaves_it_out(clone: Clone) -> None:
+    clone.edit(lambda params: params["tasks"]["mq"]["train"].pop("grad_clip_norm"))
+    edit(
+        clone,
+        Edit(
+            "src/egopack/params/training.py",
+            "grad_clip_norm: Positive = Field(1.0",
+            "grad_clip_norm: Positive = Field(0.5",
+            set(),
+        ),
+    )
+    assert changed(clone) == of("train_single", "mq")
+
+
+def test_what_was_run_before_comes_from_the_cache(clone: Clone) -> None:
+    """A, B, A, B: neither is trained twice; also where dvc.lock is taken back from git."""
+
+    def lr(value: float) -> list[str]:
+        clone.edit(lambda params: params["tasks"]["ar"]["train"].update(lr=value))
+        return clone.dvc("repro")
+
+    first = (clone.path / "metrics/single/ar.json").read_bytes()
+    started = 2.0e-3
+    assert "train_single@ar" in lr(1e-2)
+    second = (clone.path / "metrics/single/ar.json").read_bytes()
+    assert set(lr(started)) == ALWAYS
+    assert (clone.path / "metrics/single/ar.json").read_bytes() == first
+    assert set(lr(1e-2)) == ALWAYS
+    assert (clone.path / "metrics/single/ar.json").read_bytes() == second
+    clone.git("checkout", "dvc.lock")
+    assert set(clone.dvc("repro")) == ALWAYS
+
+
+def test_every_stage_enters_the_run_cache() -> None:
+    """DVC gives back no stage that has an output with `cache: false` or `persist` under outs."""
+    import yaml
+
+    from tests.pipeline.conftest import ROOT
+
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    outs = {name: block.get("do", block).get("outs", []) for name, block in stages.items()}
+    left_out = {name for name, listed in outs.items() if any(isinstance(out, dict) for out in listed)}
+    assert left_out == ALWAYS | {"shard"}

@@ -28,12 +28,14 @@ ANYWHERE = ("launcher", "runtime")  # of these, what changes results is named on
 
 @dataclass(frozen=True)
 class Reads:
-    """`params`: keys of params.yaml. `tasks`: whose code runs; `all` for every task there is. `optional`: symbols that
-    run only where the param of that key is not 0. A stage without an argument has no `each`.
+    """`params`: keys of params.yaml. `tasks`: whose code runs; `all` for every task there is. `built`: tasks that are
+    part of a network and not called. `optional`: symbols that run only where the param of that key is not 0. A stage
+    without an argument has no `each`.
     """
 
     params: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
+    built: tuple[str, ...] = ()
     each: str = ""  # the mapping in params.yaml that there is one stage for each key of: tasks or packs
     optional: Mapping[str, str] = field(default_factory=dict)
 

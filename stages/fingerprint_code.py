@@ -36,8 +36,11 @@ def main() -> None:
                 (value,) = values(params, reads.names((switch,), params, key)).values()
                 module, _, name = symbol.rpartition(".")
                 unused += [] if value else [(module, name)]
-            tasks = [f"egopack.tasks.{task}" for task in reads.names(reads.tasks, params, key)]
-            closure = Closure(everything, f"stages.{stage}", tasks, unused)
+            tasks, built = (
+                [f"egopack.tasks.{task}" for task in reads.names(names, params, key)]
+                for names in (reads.tasks, reads.built)
+            )
+            closure = Closure(everything, f"stages.{stage}", tasks, built, unused)
             note = {
                 "code": closure.digests(),
                 "compiled": {file.name: sha256(file) for file in sources_of(closure.compiled, native)},

@@ -18,7 +18,8 @@ READS = Reads(
         *("seed", "runtime.precision", "runtime.compile", "interaction", "tasks.{task}.pack", "tasks.{task}.levels"),
         *("tasks.{task}.samples", "tasks.{task}.model", "tasks.{task}.egopack"),
     ),
-    tasks=("{task}", "{members}"),
+    tasks=("{task}",),
+    built=("{members}",),
     each="tasks",
     optional={"egopack.evaluation.evaluate.headlines": "tasks.{task}.egopack.extras.evaluate_every"},
 )

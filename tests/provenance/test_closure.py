@@ -111,8 +111,10 @@ def test_edits_of_a_toy(name: str, old: str, new: str, counts: bool, tmp_path: P
 def closure_of(stage: str, key: str) -> Closure:
     """As the pipeline notes it, everything optional on."""
     reads, params = STAGES[stage], load_all()
-    tasks = [f"egopack.tasks.{task}" for task in reads.names(reads.tasks, params, key)]
-    return Closure(code(), f"stages.{stage}", tasks, NO_RESULT)
+    tasks, built = (
+        [f"egopack.tasks.{task}" for task in reads.names(names, params, key)] for names in (reads.tasks, reads.built)
+    )
+    return Closure(code(), f"stages.{stage}", tasks, built, NO_RESULT)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +204,9 @@ def test_nothing_that_runs_is_missing(workplace: Workplace) -> None:
                 continue
             assert (name, own) in known.symbols, f"{stage} {key}: {name}.{own} runs, but is not in its closure"
             if known.code.is_task((name, own)) and member in contract:
-                assert member in known.wanted, f"{stage} {key}: {own}.{member} runs, but is not in its closure"
+                assert member in known.wanted_of((name, own)), (
+                    f"{stage} {key}: {own}.{member} runs, but is not in its closure"
+                )
 
 
 def run(module: Any, arguments: list[str]) -> None:
@@ -232,9 +236,8 @@ def test_contract_methods_are_found_by_what_is_called(monkeypatch: pytest.Monkey
     model = {"Params", "__init__", "forward"}
     assert closure_of("index", "mq").wanted == {"Params", "labels", "samples"}
     assert not closure_of("index", "mq").compiled
-    without = Closure(
-        code(), "stages.train_single", ["egopack.tasks.mq"], [*NO_RESULT, ("egopack.evaluation.evaluate", "headlines")]
-    )
+    off = [*NO_RESULT, ("egopack.evaluation.evaluate", "headlines")]
+    without = Closure(code(), "stages.train_single", ["egopack.tasks.mq"], unused=off)
     assert without.wanted == model | {"align", "augment", "loss"}
     assert "egopack.detection.nms" not in without.modules
     assert {"decode", "score", "Decode", "headline"} <= closure_of("train_single", "mq").wanted

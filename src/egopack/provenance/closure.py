@@ -27,6 +27,7 @@ TASK: Symbol = ("egopack.tasks.base", "Task")
 NETWORK: Symbol = ("egopack.model.network", "Network")
 BY_TORCH = frozenset({"__init__", "forward"})
 ATTRIBUTES = ("Params", "headline")
+MADE = frozenset({"__init__", "Params"})
 COMPILED, PARAMS = "egopack_native", "egopack.params"
 
 
@@ -100,6 +101,10 @@ class Code:
             )
         return self._tasks[symbol]
 
+    def lineage(self, symbol: Symbol) -> set[Symbol]:
+        """A class and those of the project that it is derived from."""
+        return {symbol}.union(*(self.lineage(base) for base in self._bases(symbol) if base != symbol))
+
     def _bases(self, symbol: Symbol) -> list[Symbol]:
         """The classes that a class of the project is derived from."""
         module = self.module(symbol[0])
@@ -123,11 +128,18 @@ class Code:
 
 
 class Closure:
-    """What is reached from the module `root` and the modules of `tasks`; `unused` are symbols that this run does not
-    call (an evaluation that is off).
+    """What is reached from the module `root` and the modules of `tasks`; those of `built` are made and not called.
+    `unused` are symbols that this run does not call (an evaluation that is off).
     """
 
-    def __init__(self, code: Code, root: str, tasks: Iterable[str] = (), unused: Iterable[Symbol] = ()) -> None:
+    def __init__(
+        self,
+        code: Code,
+        root: str,
+        tasks: Iterable[str] = (),
+        built: Iterable[str] = (),
+        unused: Iterable[Symbol] = (),
+    ) -> None:
         self.code, self.unused = code, frozenset(unused)
         self.symbols: set[Symbol] = set()
         self.modules: set[str] = set()
@@ -138,9 +150,10 @@ class Closure:
         self._done: set[tuple[Symbol, str]] = set()
         self._whole(root)
         self._run()
-        for name in tasks:
-            for own in self._task_classes(name):
-                self._reach(own)
+        called = [own for name in tasks for own in self._task_classes(name)]
+        self.called = {TASK}.union(*(self.code.lineage(own) for own in called))
+        for own in (*called, *(own for name in built for own in self._task_classes(name))):
+            self._reach(own)
         self._run()
         while self._members_wanted():
             self._run()
@@ -190,7 +203,7 @@ class Closure:
             module = self.code.module(symbol[0])
             assert module is not None
             for name, part in members(module.definitions[symbol[1]][0]).items():
-                if name in self.wanted and (symbol, name) not in self._done:
+                if name in self.wanted_of(symbol) and (symbol, name) not in self._done:
                     self._done.add((symbol, name))
                     self._follow(module, self.code.references(part))
                     new = True
@@ -204,6 +217,10 @@ class Closure:
         found |= {name for name in ATTRIBUTES if name in self.loads}
         found |= BY_TORCH if NETWORK in self.symbols else set()
         return frozenset(found | ({"Decode"} if "decode" in found else set()))
+
+    def wanted_of(self, symbol: Symbol) -> frozenset[str]:
+        """Members of the contract that count in a task: of one that is made and not called, what makes it."""
+        return self.wanted if symbol in self.called else self.wanted & MADE
 
     # --- names
     def _follow(self, module: Module, found: References) -> None:
@@ -265,14 +282,14 @@ class Closure:
     # --- the result
     def digests(self) -> dict[str, str]:
         """Module -> SHA-256 of those of its definitions that are reached, and of what importing it does."""
-        skipped = frozenset(self.code.contract) - self.wanted
         out = {}
         for name in sorted(self.modules):
             module = self.code.module(name)
             assert module is not None
             parts = [self.code.digest(node) for node in module.effects]
             for own in sorted(own for of, own in self.symbols if of == name):
-                without = skipped if self.code.is_task((name, own)) else frozenset()
+                task = self.code.is_task((name, own))
+                without = frozenset(self.code.contract) - self.wanted_of((name, own)) if task else frozenset()
                 parts += [own, *(self.code.digest(node, without) for node in module.definitions[own])]
             if parts:
                 out[name] = hashlib.sha256("\n".join(parts).encode()).hexdigest()

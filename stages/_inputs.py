@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages._common import load_all
+from stages._common import PARAMS, load_all
 
 if TYPE_CHECKING:
     from egopack.params import Params
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 # what changes no result: of params the values are noted in place of the code that reads them
-NO_RESULT = (("egopack.params", "load_params"), ("stages._inputs", "stage_code"), ("stages._ranks", "launch"))
+NO_RESULT = (("egopack.params.load", "load_params"), ("stages._inputs", "stage_code"), ("stages._ranks", "launch"))
 ANYWHERE = ("launcher", "runtime")  # of these, what changes results is named one by one
 
 
@@ -66,9 +66,25 @@ def load(reads: Reads) -> Params:
 
 
 def values(params: Params, keys: list[str]) -> dict[str, Any]:
-    """The value of each key, with the defaults of what params.yaml leaves out."""
-    whole = params.model_dump(mode="json")
+    """The value of each key, with the defaults of what params.yaml leaves out; those of a task's own fields are code
+    of the task.
+    """
+    whole = params.model_dump(mode="json") | {"tasks": tasks_with_defaults(params)}
     return {key: _value(whole, key) for key in keys}
+
+
+def tasks_with_defaults(params: Params) -> dict[str, Any]:
+    """The blocks of all tasks, the defaults of their trainings filled in."""
+    from egopack.params import TrainParams, check
+
+    def filled(task: str, part: str, value: Any) -> Any:
+        if part not in ("train", "egopack"):
+            return value
+        return check(TrainParams, value, file=PARAMS, key=f"tasks.{task}.{part}").model_dump(mode="json")
+
+    return {
+        task: {part: filled(task, part, value) for part, value in block.items()} for task, block in params.tasks.items()
+    }
 
 
 def _value(whole: Any, key: str) -> Any:

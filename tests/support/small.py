@@ -30,6 +30,7 @@ LABELS: dict[str, Labels] = {
     "lta": {"verbs": tuple("abcde"), "nouns": tuple("fghijk")},
     "pnr": {},
     "mq": {"moments": ("cut", "peel", "wash", "dry")},
+    "scenario": {"scenarios": ("Cooking", "Gardening", "Sewing")},
 }
 
 
@@ -106,6 +107,8 @@ def _sample(name: str, index: int, generator: np.random.Generator, horizon: int)
     elif name == "mq":
         targets = {"segments": segments, "classes": generator.integers(0, 4, parts)}
         targets |= {"duration": np.array([end_s]), "offset": np.array([0.0])}
+    elif name == "scenario":
+        targets = {"scenarios": np.eye(3, dtype=np.float32)[[index % 3]]}
     elif name == "oscc":
         ids = text_rows([f"{index}-{part}" for part in range(parts)], 4)
         targets = {"segments": segments, "changes": generator.integers(0, 2, parts), "unique_ids": ids}
@@ -137,9 +140,15 @@ class FakeAnnotations:
     """Annotations held in memory, the same for every split."""
 
     def __init__(
-        self, *, actions: Sequence[Action] = (), windows: Sequence[Window] = (), moments: Sequence[MomentsClip] = ()
+        self,
+        *,
+        actions: Sequence[Action] = (),
+        windows: Sequence[Window] = (),
+        moments: Sequence[MomentsClip] = (),
+        scenarios: dict[str, tuple[str, ...]] | None = None,
     ) -> None:
         self._actions, self._windows, self._moments = actions, windows, moments
+        self._scenarios = scenarios or {}
 
     def found(self, source: str, split: str) -> dict[str, int]:
         return {"actions": len(self._actions), "windows": len(self._windows)}
@@ -164,6 +173,9 @@ class FakeAnnotations:
         for window in self._windows:
             clips.setdefault(window.clip_id, []).append(window)
         return clips
+
+    def scenarios(self) -> dict[str, tuple[str, ...]]:
+        return self._scenarios
 
     def moments(self, split: str, skips: Skips) -> list[MomentsClip]:
         return list(self._moments)

@@ -22,6 +22,7 @@ from egopack.ego4d.records import (
     read_windows,
 )
 from egopack.ego4d.skips import Skips
+from egopack.ego4d.videos import read_scenarios
 
 Record = TypeVar("Record")
 Skipped = Mapping[str, Mapping[str, Any]]
@@ -53,7 +54,7 @@ class Annotations:
             return {"clips": len({action.clip_uid for action in actions}), "actions": len(actions) + len(skips)}
         if source == "fho_oscc-pnr":
             return {"windows": len(self.windows(split, skips)) + len(skips)}
-        if source == "moments":
+        if source in ("moments", "scenarios"):
             clips = self.moments(split, skips)
             spoilt = skips.to_dict().get(SPOILT_MOMENT, {"count": 0})["count"]
             moments = sum(len(clip.moments) for clip in clips) + spoilt
@@ -76,6 +77,14 @@ class Annotations:
 
     def moment_labels(self) -> tuple[str, ...]:
         return self._moment_labels
+
+    @cached_property
+    def _scenarios(self) -> dict[str, tuple[str, ...]]:
+        return read_scenarios(layout.annotation_dir(self.root, self.version) / "ego4d.json")
+
+    def scenarios(self) -> dict[str, tuple[str, ...]]:
+        """The scenarios of every video."""
+        return self._scenarios
 
     def actions(self, split: str, skips: Skips) -> list[Action]:
         """LTA actions, in file order."""

@@ -26,6 +26,7 @@ SOURCES: dict[str, tuple[str, ...]] = {
     "fho_lta": (*_splits("fho_lta"), TAXONOMY),
     "fho_oscc-pnr": _splits("fho_oscc-pnr"),
     "moments": _splits("moments"),
+    "scenarios": ("ego4d.json", *_splits("moments")),  # of videos, for the clips of moments
     "narration": ("narration.json",),
     "ego4d": ("ego4d.json",),
 }

@@ -1,0 +1,25 @@
+"""What ego4d.json says of whole videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from egopack.ego4d.json_reader import encodable, read_object, wrong
+
+
+def read_scenarios(path: Path | str) -> dict[str, tuple[str, ...]]:
+    """The scenarios of every video of ego4d.json, by the video's uid; a video may have none.
+
+    Raises UserError for a file of another shape.
+    """
+    found = {}
+    for video in read_object(path).items("videos"):
+        names = video.data.get("scenarios")
+        names = [] if names is None else names
+        if type(names) is not list:
+            raise video.wrong("scenarios", "a list of names")
+        for index, name in enumerate(names):
+            if type(name) is not str or not name or not encodable(name):
+                raise wrong(video.file, video.where(f"scenarios[{index}]"), name, "a text")
+        found[video.uid("video_uid")] = tuple(names)
+    return found

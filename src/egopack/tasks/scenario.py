@@ -1,0 +1,106 @@
+"""Scenario recognition: what a video is about (Cooking, Gardening ...), of which there may be several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from egopack.data.batch import Batch
+from egopack.data.samples import Sample
+from egopack.ego4d.annotations import Annotations
+from egopack.labels import Labels
+from egopack.nn.heads import Classifier, video_mean
+from egopack.nn.losses import Total, share, whole
+from egopack.params import ModelParams, NoParams, TaskParams
+from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class ScenarioParams(TaskParams):
+    samples: NoParams
+    model: ModelParams
+
+
+class ScenarioRecognition(Task):
+    """Mean over a clip's nodes, then a classifier with one sigmoid a scenario.
+
+    One sample is one moments clip, with the scenarios of its video. Outputs: `logits` [B, scenarios].
+    """
+
+    Params = ScenarioParams
+    headline: ClassVar = {"map": "max"}
+
+    def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
+        super().__init__(hidden, params, labels, streams)
+        size, inner, dropout = self.model.features, self.model.classifier_hidden, self.model.dropout
+        self.classifier = Classifier(size, labels["scenarios"], hidden=inner, dropout=dropout)
+
+    @classmethod
+    def labels(cls, annotations: Annotations) -> Labels:
+        return {"scenarios": tuple(sorted({name for names in annotations.scenarios().values() for name in names}))}
+
+    @classmethod
+    def samples(cls, source: SampleSource, split: str, params: TaskParams) -> list[Sample]:
+        scenarios, names = source.annotations.scenarios(), cls.labels(source.annotations)["scenarios"]
+        samples = []
+        for clip in source.annotations.moments(split, source.skips):
+            if not source.usable(clip.video_uid, clip.clip_uid):
+                continue
+            rows = source.grid.rows(clip.start, clip.end, source.rows[clip.video_uid])
+            known = scenarios.get(clip.video_uid, ())
+            if not len(rows) or not known:
+                reason = "clip of a video without a scenario" if len(rows) else "clip outside of the video's features"
+                source.skips.add(reason, clip.clip_uid)
+                continue
+            targets = {"scenarios": np.isin(names, known).astype(np.float32)[None]}
+            samples.append(Sample(clip.clip_uid, clip.video_uid, rows, source.grid.positions(len(rows)), targets))
+        return samples
+
+    def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
+        return video_mean(features[0], batch.pyramid[0].video, len(batch))
+
+    def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
+        return {"logits": self.classifier(fuse(self.align([self.neck(levels[0])], batch), streams))}
+
+    def loss(self, outputs: Outputs, batch: Batch, total: Total = whole) -> dict[str, Tensor]:
+        truth = batch.targets["scenarios"]
+        return {"scenario": F.binary_cross_entropy_with_logits(outputs["logits"], truth) * share(truth, total)}
+
+    def decode(
+        self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
+    ) -> pd.DataFrame:
+        return score_table(samples, torch.sigmoid(outputs["logits"].float()).cpu().numpy())
+
+    @classmethod
+    def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
+        from torchmetrics.functional.classification import multilabel_average_precision
+
+        truth = np.concatenate([sample.targets["scenarios"] for sample in samples])
+        scores = np.stack(predictions["score"].to_list()).astype(np.float32)
+        seen = truth.any(axis=0)  # a scenario that no clip has takes no part
+        found = multilabel_average_precision(
+            torch.from_numpy(scores[:, seen]), torch.from_numpy(truth[:, seen]).long(), int(seen.sum())
+        )
+        top1 = truth[np.arange(len(truth)), scores.argmax(axis=1)].mean()
+        return {"map": 100 * float(found), "top1": 100 * float(top1)}
+
+    @classmethod
+    def chance(
+        cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator
+    ) -> pd.DataFrame:
+        frequency = np.concatenate([sample.targets["scenarios"] for sample in train]).mean(axis=0)
+        return score_table(samples, np.tile(frequency, (len(samples), 1)))
+
+
+def score_table(samples: Sequence[Sample], score: np.ndarray) -> pd.DataFrame:
+    """One row a clip: `key`, `score` (a probability for each scenario)."""
+    import pandas as pd
+
+    return pd.DataFrame({"key": [sample.key for sample in samples], "score": score.tolist()})

@@ -48,10 +48,15 @@ class Stage(click.Command):
 
 
 def load_all() -> Params:
-    """params.yaml of the checkout that the command runs in, all of it."""
+    """params.yaml of the checkout that the command runs in, all of it; what it says of reproducibility holds from here
+    on, so a command loads params before it imports what computes.
+    """
     from egopack.params import load_params
+    from egopack.runtime.reproducible import settle
 
-    return load_params(PARAMS)
+    params = load_params(PARAMS)
+    settle(params.runtime.reproducible)
+    return params
 
 
 def original(path: Path) -> Path:

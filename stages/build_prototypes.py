@@ -13,7 +13,7 @@ from stages._ranks import SharedStage
 if TYPE_CHECKING:
     from egopack.runtime.ranks import Ranks
 
-READS = Reads(("packs.{pack}",), built=("{members}",), each="packs")
+READS = Reads(("runtime.reproducible", "packs.{pack}"), built=("{members}",), each="packs")
 
 
 @click.command(cls=SharedStage)

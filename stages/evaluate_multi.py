@@ -7,7 +7,9 @@ import click
 from stages._common import METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage, pack_members
 from stages._inputs import Reads, load
 
-READS = Reads(("seed", "packs.{pack}", "tasks.{members}.decode"), tasks=("{members}",), each="packs")
+READS = Reads(
+    ("seed", "runtime.reproducible", "packs.{pack}", "tasks.{members}.decode"), tasks=("{members}",), each="packs"
+)
 
 
 @click.command(cls=Stage)

@@ -15,6 +15,7 @@ def main() -> None:
     $EGO4D_ROOT, else `data.root` in params.yaml. Fails with a list when a file is missing.
     """
     params = load_all()
+    tell_what_differs(params.runtime.reproducible)
     from egopack.ego4d.layout import SOURCES
     from egopack.ego4d.manifest import fingerprint
     from egopack.errors import UserError
@@ -34,6 +35,17 @@ def main() -> None:
     for training, folder in folders.items():
         write_json(MANIFEST / "start_from" / f"{training}.json", initial_weights.fingerprint(folder))
     click.echo(f"{MANIFEST}: {', '.join(manifests)}")
+
+
+def tell_what_differs(reproducible: str) -> None:
+    """Say so where a promise of params.yaml cannot be kept; here alone, since this stage runs once in every run."""
+    from egopack.runtime.reproducible import ANYWHERE, obstacle
+
+    if reproducible == ANYWHERE and (why := obstacle()):
+        click.echo(
+            f"{PARAMS}: runtime.reproducible: anywhere: {why}; results will differ a little from other machines'",
+            err=True,
+        )
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 READS = Reads(
     (
-        *("seed", "runtime.precision", "runtime.compile", "backbone", "multi", "packs.{pack}"),
+        *("seed", "runtime.reproducible", "runtime.precision", "runtime.compile"),
+        *("backbone", "multi", "packs.{pack}"),
         *("tasks.{members}.levels", "tasks.{members}.samples", "tasks.{members}.model"),
     ),
     tasks=("{members}",),

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 READS = Reads(
     (
-        *("seed", "runtime.precision", "runtime.compile", "backbone", "tasks.{task}.levels"),
+        *("seed", "runtime.reproducible", "runtime.precision", "runtime.compile"),
+        *("backbone", "tasks.{task}.levels"),
         *("tasks.{task}.samples", "tasks.{task}.model", "tasks.{task}.train"),
     ),
     tasks=("{task}",),

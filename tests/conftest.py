@@ -7,9 +7,14 @@ import signal
 from pathlib import Path
 
 import pytest
-import torch
 
-from tests.support.workplace import Workplace, write_small_corpus
+from egopack.runtime.reproducible import ANYWHERE, settle
+
+settle(ANYWHERE)  # before torch is imported, as every stage does with params.yaml; what tests start inherits it
+
+import torch  # noqa: E402
+
+from tests.support.workplace import Workplace, write_small_corpus  # noqa: E402
 
 PARITY_DIR = Path(__file__).parent / "parity"
 

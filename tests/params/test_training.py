@@ -26,3 +26,22 @@ def test_numbers_written_as_text_are_read() -> None:
 def test_warmup_longer_than_training(tmp_path: Path) -> None:
     assert refusal(changed("multi.warmup_epochs", 4), tmp_path) == "multi: warmup_epochs 4 exceeds epochs 3"
     load_all(changed("multi.warmup_epochs", 3), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("device", "cuda"), ("threads", 2), ("precision", "bf16"), ("compile", True)]
+)
+def test_what_cannot_be_the_same_anywhere_is_refused(name: str, value: object, tmp_path: Path) -> None:
+    def params(reproducible: str) -> dict[str, object]:
+        return changed("runtime", {"reproducible": reproducible, name: value})
+
+    assert refusal(params("anywhere"), tmp_path) == (
+        "runtime: reproducible: anywhere takes one thread in fp32 on the CPU, not compiled; "
+        f"with {name}: {value} set reproducible to here"
+    )
+    load_all(params("here"), tmp_path)
+
+
+def test_what_takes_one_thread_of_the_cpu_can_be_the_same_anywhere(tmp_path: Path) -> None:
+    for threads, device in ((0, "auto"), (1, "cpu")):
+        load_all(changed("runtime", {"reproducible": "anywhere", "threads": threads, "device": device}), tmp_path)

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from egopack.runtime.reproducible import VARIABLES
 from tests.support.full_disk import full_disk
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,7 +39,7 @@ class Ended:
 
 
 class Forks:
-    """Runs stages in a folder, of one thread unless params.yaml says otherwise."""
+    """Runs stages in a folder, of one thread unless params.yaml says otherwise; which loops compute is up to them."""
 
     def __init__(self) -> None:
         self.context = get_context("forkserver")
@@ -49,7 +50,7 @@ class Forks:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in (threads | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}).items():
                 patch.setenv(name, value)
-            for name in ("EGO4D_ROOT", "DVC_ROOT", "PYTHONUNBUFFERED"):
+            for name in ("EGO4D_ROOT", "DVC_ROOT", "PYTHONUNBUFFERED", *(VARIABLES.keys() - threads.keys())):
                 patch.delenv(name, raising=False)
             forkserver.set_forkserver_preload(
                 [

@@ -17,16 +17,20 @@ from egopack.tasks.base import load_task
 WEIGHTS, SPEC = "model.safetensors", "model.json"
 
 
-def save_checkpoint(folder: Path | str, network: Network) -> None:
+def save_checkpoint(folder: Path | str, network: Network, reproducible: str | None = None) -> None:
     """Write the network's weights and specification into `folder`; the same network gives the same bytes.
+
+    `reproducible` tells where the same input trains the same bytes (`egopack.runtime.reproducible`), if one knows; it
+    stands in the metadata of the weights.
 
     The specification is written last and an earlier one removed first: where it lies, the weights are those it is of.
     """
     folder = Path(folder)
     (folder / SPEC).unlink(missing_ok=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    metadata = None if reproducible is None else {"reproducible": reproducible}
     with atomic_path(folder / WEIGHTS) as temporary:
-        temporary.write_bytes(save(weights))  # save_file tells of a full disk by an error that is no OSError
+        temporary.write_bytes(save(weights, metadata))  # save_file tells of a full disk by an error that is no OSError
     write_json(folder / SPEC, network.spec.model_dump(mode="json"))
 
 

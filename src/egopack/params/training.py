@@ -81,9 +81,16 @@ class MultiParams(OptimizerParams):
 class RuntimeParams(Strict):
     """What the computation runs on; no number of the method is here."""
 
+    reproducible: Literal["anywhere", "here"] = Field(
+        "here",
+        description="where the same input gives the same bytes: anywhere is on every x86-64 processor with AVX2, which "
+        "takes one thread in fp32 on the CPU, slower; here is on the same kind of machine with as many threads",
+    )
+
     device: Annotated[str, Spelled("auto|cpu|cuda(:[0-9]+)?", "not one of auto, cpu, cuda, cuda:<index>")] = Field(
         "auto",
-        description="what the network runs on: auto, cpu, cuda or cuda:<index>; auto takes a GPU if there is one",
+        description="what the network runs on: auto, cpu, cuda or cuda:<index>; auto takes a GPU if there is one "
+        "and reproducible is here",
     )
     threads: CountOrZero = Field(
         0,
@@ -100,3 +107,15 @@ class RuntimeParams(Strict):
     save_every: CountOrZero = Field(
         50, description="steps after which the state of a training is saved, for it to resume from; 0 is never"
     )
+
+    @model_validator(mode="after")
+    def _anywhere_can_be_kept(self) -> RuntimeParams:
+        others = {"device": self.device, "threads": self.threads, "precision": self.precision, "compile": self.compile}
+        allowed = {"device": ("auto", "cpu"), "threads": (0, 1), "precision": ("fp32",), "compile": (False,)}
+        for name, value in others.items():
+            if self.reproducible == "anywhere" and value not in allowed[name]:
+                raise ValueError(
+                    f"reproducible: anywhere takes one thread in fp32 on the CPU, not compiled; with {name}: {value} "
+                    "set reproducible to here"
+                )
+        return self

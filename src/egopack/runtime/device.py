@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from egopack.errors import UserError
 from egopack.params import RuntimeParams
 from egopack.runtime.allocator import keep_freed_memory
+from egopack.runtime.reproducible import ANYWHERE
 
 if TYPE_CHECKING:
     import torch
@@ -24,11 +25,12 @@ def set_up(runtime: RuntimeParams, seed: int | None = None) -> torch.device:
     import torch
 
     keep_freed_memory()
-    if runtime.threads:
-        torch.set_num_threads(runtime.threads)
+    anywhere = runtime.reproducible == ANYWHERE
+    if threads := 1 if anywhere else runtime.threads:
+        torch.set_num_threads(threads)
     if seed is not None:
         torch.manual_seed(seed)
-    device = pick_device(runtime.device)
+    device = pick_device("cpu" if anywhere else runtime.device)
     # use_deterministic_algorithms would import the compiler too, which takes as long as all the rest of torch
     torch.set_deterministic_debug_mode("warn" if device.type == "cuda" else "error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no memory is read before it is written

@@ -25,6 +25,7 @@ from egopack.model.network import Network
 from egopack.params import OptimizerParams, RuntimeParams
 from egopack.runtime.progress import progress
 from egopack.runtime.ranks import Ranks
+from egopack.runtime.reproducible import kept
 from egopack.training.curves import write_curves
 from egopack.training.loaders import train_loader, training_samples
 from egopack.training.loop import EpochReport, train
@@ -91,7 +92,7 @@ class Training:
             reports = self.with_bar(loaders, scratch)
         if not self.ranks.is_main:
             return
-        save_checkpoint(self.folders.models / self.name, self.network)
+        save_checkpoint(self.folders.models / self.name, self.network, kept(self.runtime.reproducible))
         write_curves(self.folders.curves / f"{self.name}.csv", reports)
         if scratch is not None:
             scratch.clear()

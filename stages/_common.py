@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    import torch
+
+    from egopack.model.network import Network
     from egopack.params import OptimizerParams, Params
-    from egopack.training.run import Folders
+    from egopack.runtime.ranks import Ranks
+    from egopack.training.run import Training
 
 PARAMS = Path("params.yaml")
 BUILT_IN = Path("data/raw/synthetic")
@@ -111,11 +115,21 @@ def initial_folder(params: OptimizerParams, name: str = "") -> Path | None:
     return None if named is None else start_folder(named)
 
 
-def folders() -> Folders:
-    """Where trainings read and write; states to resume from lie in the original checkout."""
-    from egopack.training.run import Folders
+def training_of(
+    name: str,
+    network: Network,
+    how: OptimizerParams,
+    params: Params,
+    device: torch.device,
+    ranks: Ranks,
+    pack: str = "",
+) -> Training:
+    """The training of a network as params say; states to resume from lie in the original checkout."""
+    from egopack.training.run import Folders, Training
 
-    return Folders(SHARDS, SAMPLES, MODELS, METRICS / "curves", original(SCRATCH))
+    folders = Folders(SHARDS, SAMPLES, MODELS, METRICS / "curves", original(SCRATCH))
+    initial = initial_folder(how, pack)
+    return Training(name, network, how, params.runtime, params.seed, device, ranks, folders, initial)
 
 
 def pack_members(params: Params, pack: str) -> list[str]:

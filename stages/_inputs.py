@@ -9,11 +9,14 @@ does not say; `fingerprint_code` notes the values, defaults filled in, and a dig
 from __future__ import annotations
 
 import hashlib
+import importlib
+import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import stages
 from stages._common import PARAMS, load_all
 
 if TYPE_CHECKING:
@@ -24,6 +27,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # what changes no result: of params the values are noted in place of the code that reads them
 NO_RESULT = (("egopack.params.load", "load_params"), ("stages._inputs", "stage_code"), ("stages._ranks", "launch"))
 ANYWHERE = ("launcher", "runtime")  # of these, what changes results is named one by one
+
+
+# of all that train: what every number of theirs follows from
+NUMERICS = ("seed", "runtime.reproducible", "runtime.precision", "runtime.compile")
 
 
 @dataclass(frozen=True)
@@ -109,3 +116,31 @@ def stage_code(stage: str) -> str:
 
     digests = Closure(code(), f"stages.{stage}", unused=NO_RESULT).digests()
     return hashlib.sha256("".join(digests.values()).encode()).hexdigest()
+
+
+def inputs() -> dict[str, Reads]:
+    """What each stage says it reads."""
+    modules = {one.name: importlib.import_module(f"stages.{one.name}") for one in pkgutil.iter_modules(stages.__path__)}
+    return {name: module.READS for name, module in modules.items() if hasattr(module, "READS")}
+
+
+def note(stage: str, reads: Reads, params: Params, key: str, everything: Code) -> dict[str, Any]:
+    """What the results of a stage with this argument depend on: code, compiled sources, params."""
+    from egopack.files import sha256
+    from egopack.provenance.closure import Closure
+    from egopack.runtime.native_sources import sources_of
+
+    unused = list(NO_RESULT)
+    for symbol, switch in reads.optional.items():
+        (value,) = values(params, reads.names((switch,), params, key)).values()
+        module, _, name = symbol.rpartition(".")
+        unused += [] if value else [(module, name)]
+    tasks, built = (
+        [f"egopack.tasks.{task}" for task in reads.names(names, params, key)] for names in (reads.tasks, reads.built)
+    )
+    closure = Closure(everything, f"stages.{stage}", tasks, built, unused)
+    return {
+        "code": closure.digests(),
+        "compiled": {file.name: sha256(file) for file in sources_of(closure.compiled, ROOT / "src" / "native")},
+        "params": values(params, reads.names(reads.params, params, key)),
+    }

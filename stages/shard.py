@@ -24,6 +24,7 @@ def main() -> None:
     from egopack.preparation.shards import write_lengths, write_shards
     from egopack.runtime.progress import progress
 
+    VIDEOS.unlink(missing_ok=True)  # where it lies, the shards are whole
     root, data, skips = raw_root(params), params.data, Skips()
     uids = feature_uids(root, list(data.features))
     with progress(len(uids), "shards", "video") as bar:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages._common import PARAMS, SAMPLES, SHARDS, folders, initial_folder, pack_members
-from stages._inputs import Reads, load
+from stages._common import PARAMS, SAMPLES, SHARDS, pack_members, training_of
+from stages._inputs import NUMERICS, Reads, load
 from stages._ranks import SharedStage
 
 if TYPE_CHECKING:
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 READS = Reads(
     (
-        *("seed", "runtime.reproducible", "runtime.precision", "runtime.compile"),
-        *("backbone", "multi", "packs.{pack}"),
+        *(*NUMERICS, "backbone", "multi", "packs.{pack}"),
         *("tasks.{members}.levels", "tasks.{members}.samples", "tasks.{members}.model"),
     ),
     tasks=("{members}",),
@@ -35,42 +34,26 @@ def main(ranks: Ranks, pack: str) -> None:
     """
     params = load(READS)
     from egopack.data.shard_reader import FeatureShards
-    from egopack.data.splits import read_labels
+    from egopack.data.splits import count_classes
     from egopack.model.regimes import multi_network
     from egopack.runtime.device import set_up
     from egopack.tasks.base import check_task
-    from egopack.training.loaders import multi_batch_sizes, train_loader
-    from egopack.training.run import Training, samples_of
+    from egopack.training.loaders import multi_loaders
+    from egopack.training.run import samples_of
 
-    name = f"multi/{pack}"
     device = set_up(params.runtime, params.seed)
-    features = FeatureShards(SHARDS)
-    setups = {}
-    for task in pack_members(params, pack):
-        labels = {key: len(classes) for key, classes in read_labels(SAMPLES / task).items()}
-        setups[task] = (check_task(task, params.tasks[task], PARAMS).params, labels)
-    samples = {task: samples_of(SAMPLES / task, params.multi) for task in setups}
-    sizes = multi_batch_sizes({task: len(of) for task, of in samples.items()}, params.multi.base_batch)
-    network = multi_network(features.width, params.backbone, setups, params.multi.levels)
-    radius_s = params.backbone.radius_s
-    loaders = {
-        task: train_loader(
-            task, setup[0], samples[task], features, batch_size=sizes[task], radius_s=radius_s, seed=params.seed
-        )
-        for task, setup in setups.items()
+    features, how = FeatureShards(SHARDS), params.multi
+    setups = {
+        task: (check_task(task, params.tasks[task], PARAMS).params, count_classes(SAMPLES / task))
+        for task in pack_members(params, pack)
     }
-    training = Training(
-        name,
-        network,
-        params.multi,
-        params.runtime,
-        params.seed,
-        device,
-        ranks,
-        folders(),
-        initial_folder(params.multi, pack),
-    )
-    training.run(loaders)
+    network = multi_network(features.width, params.backbone, setups, how.levels)
+    tasks, samples = {}, {}
+    for task, (own, _) in setups.items():
+        tasks[task], samples[task] = own, samples_of(SAMPLES / task, how)
+    radius_s = params.backbone.radius_s
+    loaders = multi_loaders(tasks, samples, features, how.base_batch, radius_s=radius_s, seed=params.seed)
+    training_of(f"multi/{pack}", network, how, params, device, ranks, pack).run(loaders)
 
 
 if __name__ == "__main__":

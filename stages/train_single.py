@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages._common import PARAMS, SAMPLES, SHARDS, folders, initial_folder
-from stages._inputs import Reads, load
+from stages._common import PARAMS, SAMPLES, SHARDS, training_of
+from stages._inputs import NUMERICS, Reads, load
 from stages._ranks import SharedStage
 
 if TYPE_CHECKING:
@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 READS = Reads(
     (
-        *("seed", "runtime.reproducible", "runtime.precision", "runtime.compile"),
-        *("backbone", "tasks.{task}.levels"),
+        *(*NUMERICS, "backbone", "tasks.{task}.levels"),
         *("tasks.{task}.samples", "tasks.{task}.model", "tasks.{task}.train"),
     ),
     tasks=("{task}",),
@@ -36,20 +35,18 @@ def main(ranks: Ranks, task: str) -> None:
     """
     params = load(READS)
     from egopack.data.shard_reader import FeatureShards
-    from egopack.data.splits import read_labels
+    from egopack.data.splits import count_classes
     from egopack.model.regimes import single_network
     from egopack.runtime.device import set_up
     from egopack.tasks.base import check_task
-    from egopack.training.run import Training
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
-    name = f"single/{task}"
     device = set_up(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
-    labels = {name: len(classes) for name, classes in read_labels(SAMPLES / task).items()}
+    labels = count_classes(SAMPLES / task)
     network = single_network(features.width, params.backbone, task, (block.params, labels))
     how = block.regimes.train
-    training = Training(name, network, how, params.runtime, params.seed, device, ranks, folders(), initial_folder(how))
+    training = training_of(f"single/{task}", network, how, params, device, ranks)
     training.run_alone(task, how.batch_size, features)
 
 

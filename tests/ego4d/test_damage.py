@@ -399,7 +399,7 @@ def test_a_feature_set_that_cannot_be_used_ends_the_run_in_one_line(name: str, w
     injure, message = WHOLE_SETS[name]
     injure(workplace)
     assert message in one_line(workplace.run("shard"))
-    assert not Path("data/shards/videos.csv").exists()
+    assert not Path("data/videos.csv").exists()
     assert not Path("metrics/shards.json").exists()
     done = workplace.run("check")
     assert done.exit_code == 1
@@ -452,7 +452,8 @@ def test_an_interrupted_shard_is_not_taken_for_whole(workplace: Workplace, monke
 
 OUTPUTS: dict[str, tuple[str, list[str], str]] = {
     "data/shards/shard-00000.h5": ("train_single", ["ar"], "not a whole shard"),
-    "data/shards/videos.csv": ("index", ["ar"], "not a list of videos"),
+    "data/videos.csv": ("index", ["ar"], "not a list of videos"),
+    "data/shards/videos.csv": ("train_single", ["ar"], "not a list of videos"),
     "data/samples/ar/train.h5": ("train_single", ["ar"], "not a whole file of samples"),
     "data/samples/ar/labels.json": ("train_single", ["ar"], "not a whole JSON file"),
     "data/samples/ar/report.json": ("count", [], "not a whole JSON file"),

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import copy
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,8 @@ from egopack.data.splits import read_labels, read_split
 from egopack.errors import UserError
 from egopack.params import RegimeParams
 from egopack.preparation.index import index_task
-from egopack.tasks import base
 from egopack.tasks.ar import ActionRecognition
-from egopack.tasks.base import SampleSource, TaskBlock, check_task
+from egopack.tasks.base import SampleSource, TaskBlock
 from egopack.tasks.mq import MqDecode
 from tests.support import small
 
@@ -43,7 +40,7 @@ def index(folder: Path, samples: dict[str, list[Sample]] | None = None, **decode
         }
     source = small.source_of(small.FakeAnnotations())
     block = block_of(samples, **decode)
-    return index_task("ar", block, source.annotations, {}, small.GRID, folder / "ar", folder / "settings")
+    return index_task("ar", block, source.annotations, {}, small.GRID, folder / "ar")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -52,10 +49,8 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_files_of_a_task(tmp_path: Path) -> None:
     report = index(tmp_path)
-    assert set(contents(tmp_path)) == {
-        *(f"ar/{name}" for name in ("train.h5", "val.h5", "test_unannotated.h5", "labels.json", "report.json")),
-        "settings/ar.json",
-    }
+    names = ("train.h5", "val.h5", "test_unannotated.h5", "labels.json", "report.json")
+    assert set(contents(tmp_path)) == {f"ar/{name}" for name in names}
     assert json.loads((tmp_path / "ar" / "report.json").read_text()) == report
     skipped = {"video without features": {"count": 1, "examples": ["val-item"]}}
     found = {"actions": 0, "windows": 0}
@@ -65,18 +60,6 @@ def test_files_of_a_task(tmp_path: Path) -> None:
         assert (got.key, got.video_uid) == (want.key, want.video_uid)
         np.testing.assert_array_equal(got.targets["segments"], want.targets["segments"])
     assert read_labels(tmp_path / "ar") == small.LABELS["ar"]
-
-
-def test_settings_sum_up_what_training_depends_on(tmp_path: Path) -> None:
-    index(tmp_path, sigma=3.0)
-    settings = json.loads((tmp_path / "settings" / "ar.json").read_text())
-    assert settings["labels"] == {"verbs": 5, "nouns": 6}
-    assert settings["params"]["model"]["features"] == small.HIDDEN
-    assert settings["decode"]["sigma"] == 3.0
-    for split in ("train", "val"):
-        assert settings["sha256"][split] == hashlib.sha256((tmp_path / "ar" / f"{split}.h5").read_bytes()).hexdigest()
-    module = Path(base.__file__).parent / "ar.py"
-    assert settings["code"] == hashlib.sha256(module.read_bytes()).hexdigest()
 
 
 def test_the_same_bytes_twice(tmp_path: Path) -> None:
@@ -96,19 +79,6 @@ def test_a_split_with_nothing_usable_writes_nothing(split: str, tmp_path: Path) 
 def test_an_empty_test_split_is_no_error(tmp_path: Path) -> None:
     index(tmp_path, {"train": small.samples_of("ar"), "val": small.samples_of("ar"), "test_unannotated": []})
     assert read_split(tmp_path / "ar", "test_unannotated") == []
-
-
-def test_a_learning_rate_leaves_the_settings_as_they_were(tmp_path: Path) -> None:
-    block = {"annotations": "fho_lta", "pack": "p", "levels": 1, "samples": {}, "model": {"features": 8}}
-    bytes_of = []
-    for lr in (0.1, 0.2):
-        checked = check_task("ar", copy.deepcopy(block) | {"train": TRAIN | {"lr": lr}, "egopack": TRAIN})
-        found = TaskBlock(block_of({}).task, checked.params, checked.decode, checked.regimes)
-        found.task.samples = classmethod(lambda cls, source, split, params: small.samples_of("ar", 2))
-        source = small.source_of(small.FakeAnnotations())
-        index_task("ar", found, source.annotations, {}, small.GRID, tmp_path / "ar", tmp_path / "settings")
-        bytes_of.append((tmp_path / "settings" / "ar.json").read_bytes())
-    assert bytes_of[0] == bytes_of[1]
 
 
 def test_of_samples_with_one_key_the_first_is_kept(tmp_path: Path) -> None:

@@ -16,8 +16,7 @@ import pytest
 from egopack.provenance.closure import Closure, Code
 from egopack.provenance.syntax import members
 from stages._common import load_all
-from stages._inputs import NO_RESULT, Reads, code
-from stages.fingerprint_code import inputs
+from stages._inputs import NO_RESULT, Reads, code, inputs
 from tests.support.workplace import ROOT, Workplace
 
 PACKAGES = {"egopack": ROOT / "src" / "egopack", "stages": ROOT / "stages"}

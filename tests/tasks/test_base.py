@@ -66,7 +66,9 @@ def test_every_task_keeps_the_contract(name: str) -> None:
 def test_no_such_task() -> None:
     with pytest.raises(UserError, match=r"tasks\.base: there is no src/egopack/tasks/base\.py"):
         load_task("base")
-    with pytest.raises(UserError, match=r"there is no src/egopack/tasks/nope\.py \(there are ar, lta, mq, oscc, pnr\)"):
+    with pytest.raises(
+        UserError, match=r"there is no src/egopack/tasks/nope\.py \(there are ar, lta, mq, oscc, pnr, scenario\)"
+    ):
         load_task("nope")
 
 
@@ -182,7 +184,7 @@ def test_a_new_task_is_one_file(folder_of_tasks: Path, tmp_path: Path) -> None:
     rows = {f"v{index}-{'plus' if index % 3 else 'minus'}": 4 + index for index in range(24)}
     source = small.source_of(small.FakeAnnotations())
     folder = tmp_path / "samples"
-    index_task("toy", block, source.annotations, rows, small.GRID, folder, tmp_path / "settings")
+    index_task("toy", block, source.annotations, rows, small.GRID, folder)
     assert json.loads((tmp_path / "settings" / "toy.json").read_text())["labels"] == {"signs": 2}
     samples, labels, features = read_split(folder, "train"), read_labels(folder), Shifted()
     setup = (block.params, {name: len(classes) for name, classes in labels.items()})

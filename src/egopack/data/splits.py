@@ -21,6 +21,11 @@ def read_split(folder: Path, split: str) -> list[Sample]:
     return read_samples(split_file(folder, split))
 
 
+def count_classes(folder: Path) -> dict[str, int]:
+    """How many classes each of the task's sets has."""
+    return {key: len(classes) for key, classes in read_labels(folder).items()}
+
+
 def read_labels(folder: Path) -> Labels:
     """The classes of each of the task's sets."""
     return {key: tuple(value) for key, value in read_json(folder / LABELS).items()}

@@ -31,6 +31,24 @@ def train_loader(
     )
 
 
+def multi_loaders(
+    tasks: Mapping[str, TaskParams],
+    samples: Mapping[str, Sequence[Sample]],
+    features: FeatureRows,
+    base_batch: int,
+    *,
+    radius_s: float,
+    seed: int,
+) -> dict[str, Loader]:
+    """A loader for every task of a pack, all about as long."""
+    sizes = multi_batch_sizes({name: len(own) for name, own in samples.items()}, base_batch)
+    common = {"radius_s": radius_s, "seed": seed}
+    return {
+        name: train_loader(name, params, samples[name], features, batch_size=sizes[name], **common)  # type: ignore[arg-type]
+        for name, params in tasks.items()
+    }
+
+
 def _augment(name: str, params: TaskParams, sample: Sample, generator: np.random.Generator) -> Sample:
     return load_task(name).augment(sample, params, generator)
 

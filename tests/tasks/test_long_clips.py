@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from egopack.data.grid import Grid
-from egopack.data.shard_reader import FeatureShards, video_lengths
+from egopack.data.shard_reader import FeatureShards
 from egopack.data.splits import read_labels, read_split
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.skips import Skips
@@ -96,11 +96,12 @@ def test_from_annotations_to_a_training_step_and_predictions(task: str, raw: Pat
         {"annotations": SOURCES[task], "pack": "p", "levels": levels, "samples": {}, "train": TRAIN, "egopack": TRAIN}
         | {"model": {"features": small.HIDDEN, "classifier_hidden": 7}},
     )
-    rows, folder = video_lengths(raw / "shards" / "videos.csv"), tmp_path / task
-    report = index_task(task, block, Annotations(raw, "v1"), rows, Grid(16, 30.0), folder, tmp_path)
+    shards, folder = FeatureShards(raw / "shards"), tmp_path / task
+    rows = {uid: shards.length(uid) for uid in shards.uids}
+    report = index_task(task, block, Annotations(raw, "v1"), rows, Grid(16, 30.0), folder)
     assert [part["samples"] for part in report.values()] == [2, 1, 1]
     assert not any(part["skipped"] for part in report.values())
-    samples, shards = read_split(folder, "train"), FeatureShards(raw / "shards")
+    samples = read_split(folder, "train")
     last = EVENTS[-1][1] if task == "oscc" else END  # a clip of windows ends with the last of them
     for sample in samples:
         np.testing.assert_array_equal(sample.rows, np.arange(START // 16, last // 16))

@@ -113,11 +113,9 @@ class Task(nn.Module, ABC):
     def decode(
         self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
     ) -> pd.DataFrame:
-        """Predictions of a batch, one table with a `key` column; the tables of all batches are concatenated."""
-
-    def draws(self, decode: Any) -> int:
-        """How many numbers `decode` draws from the generator for each sample, all of them doubles."""
-        return 0
+        """Predictions of a batch, one table with a `key` column; the tables of all batches are concatenated. The
+        generator is this batch's own.
+        """
 
     @classmethod
     @abstractmethod

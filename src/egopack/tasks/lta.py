@@ -147,9 +147,6 @@ class LongTermAnticipation(Task):
         }
         return sequence_table(samples, *(drawn[part].reshape(shape) for part in PARTS))
 
-    def draws(self, decode: Any) -> int:
-        return len(PARTS) * self.params.samples.horizon * decode.candidates
-
     @classmethod
     def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
         scores = {}

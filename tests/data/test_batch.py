@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -61,6 +63,18 @@ def test_a_sample_without_a_segment_owns_none() -> None:
     nodes = small.batch_of(none).segment_nodes
     assert nodes is not None
     assert (len(nodes.first), len(nodes.last), nodes.total) == (0, 0, 0)
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=4), st.integers(0, 9))
+def test_means_of_parts_times_their_share_add_up_to_the_mean(sizes: list[int], seed: int) -> None:
+    rows = torch.randn(sum(sizes), 3, generator=torch.Generator().manual_seed(seed))
+    whole = small.batch_of(small.samples_of("lta", 1))
+    part = replace(whole, total=lambda count: torch.tensor(float(sum(sizes))))
+    added = torch.stack([own.mean() * part.share(own) for own in rows.split(sizes)]).sum()
+    torch.testing.assert_close(added, rows.mean())
+    assert float(whole.share(rows)) == 1.0
+    assert float(whole.total(torch.tensor(3.0))) == 3.0
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

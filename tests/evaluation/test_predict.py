@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import torch
 from egopack.errors import UserError
 from egopack.evaluation import predict as module
 from egopack.evaluation.predict import predict, read_predictions, rounded, write_predictions
-from egopack.tasks.base import load_task
+from egopack.tasks.base import Task, load_task
 from tests.support import small
 
 CPU = torch.device("cpu")
@@ -34,7 +35,7 @@ def test_batches_do_not_matter(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     parts = table_of(name)
     assert len(parts) == len(whole)
     assert parts.index.tolist() == list(range(len(parts)))
-    if name == "lta":  # drawn, and the order of draws follows the batches
+    if name == "lta":  # drawn, batch by batch
         return
     for column in whole:
         for got, want in zip(parts[column], whole[column], strict=True):
@@ -47,6 +48,21 @@ def test_batches_do_not_matter(name: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_sampled_predictions_depend_on_the_seed_alone() -> None:
     assert table_of("lta").equals(table_of("lta"))
     assert not table_of("lta").equals(table_of("lta", seed=1))
+
+
+def test_each_batch_draws_from_a_generator_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SAMPLES_AT_ONCE", 2)
+    drawn: list[float] = []
+    kind = load_task("oscc")
+    original = kind.decode
+
+    def decode(self: Task, *arguments: Any) -> pd.DataFrame:
+        drawn.append(arguments[-1].random())
+        return original(self, *arguments)
+
+    monkeypatch.setattr(kind, "decode", decode)
+    table_of("oscc", seed=4)
+    assert drawn == [np.random.default_rng([4, index]).random() for index in range(3)]
 
 
 def test_progress_counts_samples(monkeypatch: pytest.MonkeyPatch) -> None:

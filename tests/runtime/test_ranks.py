@@ -162,18 +162,6 @@ def test_stages_write_what_one_process_does(together: Any, alone_in: Path, toget
     assert silent == ""
 
 
-@pytest.mark.parametrize("name", small.TASKS)
-def test_decoding_draws_what_it_says(name: str) -> None:
-    task, numbers = small.task_of(name).eval(), np.random.PCG64(0)
-    samples = small.samples_of(name, 3)
-    batch = small.batch_of(samples, levels=task.params.levels)
-    outputs = task([torch.randn(len(level.pos), small.HIDDEN) for level in batch.pyramid], batch)
-    outputs = {key: value.detach() for key, value in outputs.items()}
-    decode = load_task(name).Decode()
-    task.decode(outputs, batch, samples, decode, np.random.Generator(numbers))
-    assert numbers.state == np.random.PCG64(0).advance(3 * task.draws(decode)).state
-
-
 @pytest.mark.parametrize("world", [1, 2, 3, 5])
 def test_parts_of_a_batch_are_the_batch(world: int) -> None:
     loader = Loader(

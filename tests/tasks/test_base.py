@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,7 +93,6 @@ from torch.nn import functional as F
 
 from egopack.data.samples import Sample
 from egopack.nn.heads import video_max
-from egopack.nn.losses import share, whole
 from egopack.params import NoParams, TaskParams
 from egopack.tasks.base import Task, fuse
 
@@ -132,9 +130,9 @@ class Toy(Task):
     def forward(self, levels, batch, streams=None):
         return {"logits": self.out(fuse(self.align([self.neck(levels[0])], batch), streams))}
 
-    def loss(self, outputs, batch, total=whole):
+    def loss(self, outputs, batch):
         signs = batch.targets["sign"]
-        return {"sign": F.cross_entropy(outputs["logits"], signs) * share(signs, total)}
+        return {"sign": F.cross_entropy(outputs["logits"], signs) * batch.share(signs)}
 
     def decode(self, outputs, batch, samples, decode, generator):
         return pd.DataFrame({"key": [sample.key for sample in samples], "sign": outputs["logits"].argmax(1).numpy()})
@@ -185,8 +183,8 @@ def test_a_new_task_is_one_file(folder_of_tasks: Path, tmp_path: Path) -> None:
     source = small.source_of(small.FakeAnnotations())
     folder = tmp_path / "samples"
     index_task("toy", block, source.annotations, rows, small.GRID, folder)
-    assert json.loads((tmp_path / "settings" / "toy.json").read_text())["labels"] == {"signs": 2}
     samples, labels, features = read_split(folder, "train"), read_labels(folder), Shifted()
+    assert labels == {"signs": ("minus", "plus")}
     setup = (block.params, {name: len(classes) for name, classes in labels.items()})
 
     torch.manual_seed(0)

@@ -96,11 +96,12 @@ def test_from_annotations_to_a_training_step_and_predictions(task: str, raw: Pat
         {"annotations": SOURCES[task], "pack": "p", "levels": levels, "samples": {}, "train": TRAIN, "egopack": TRAIN}
         | {"model": {"features": small.HIDDEN, "classifier_hidden": 7}},
     )
-    rows, folder = FeatureShards(raw / "shards").lengths(), tmp_path / task
+    shards, folder = FeatureShards(raw / "shards"), tmp_path / task
+    rows = shards.lengths()
     report = index_task(task, block, Annotations(raw, "v1"), rows, Grid(16, 30.0), folder)
     assert [part["samples"] for part in report.values()] == [2, 1, 1]
     assert not any(part["skipped"] for part in report.values())
-    samples, shards = read_split(folder, "train"), FeatureShards(raw / "shards")
+    samples = read_split(folder, "train")
     last = EVENTS[-1][1] if task == "oscc" else END  # a clip of windows ends with the last of them
     for sample in samples:
         np.testing.assert_array_equal(sample.rows, np.arange(START // 16, last // 16))

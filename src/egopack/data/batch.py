@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -14,6 +14,10 @@ from egopack.data.pyramid import Pyramid, build_pyramid
 from egopack.data.samples import Sample
 
 Moved = TypeVar("Moved")
+
+
+def _alone(count: Tensor) -> Tensor:
+    return count
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,9 @@ class Batch:
     """Samples side by side.
 
     `x` [N, D] features; `pyramid` the graphs over the N nodes; `targets` each [sum of counts, ...], concatenated in
-    sample order; `counts` the share of each sample in each target. Unless `own`, another rank computes these samples
-    too and they count there.
+    sample order; `counts` how many rows of each target are each sample's. Unless `own`, another rank computes these
+    samples too and they count there. `total(count)` is a count over the whole batch, however many ranks have a part of
+    it: the count itself where nobody else has.
     """
 
     keys: tuple[str, ...]
@@ -41,9 +46,17 @@ class Batch:
     counts: dict[str, tuple[int, ...]]
     segment_nodes: SegmentNodes | None
     own: bool = True
+    total: Callable[[Tensor], Tensor] = _alone
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def share(self, rows: Tensor) -> Tensor:
+        """How much of the whole batch's rows these [N, ...] are, a scalar. The mean over the rows here, times their
+        share, is what they add to the mean over the whole batch.
+        """
+        own = torch.full((), float(len(rows)), device=rows.device)
+        return own / self.total(own)
 
     def owner(self, target: str) -> Tensor:
         """Index of the sample that each row of a target belongs to."""

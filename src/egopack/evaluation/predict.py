@@ -33,25 +33,20 @@ def predict(
     on_batch: Callable[[int], object] = lambda samples: None,
     ranks: Ranks = ALONE,
 ) -> pd.DataFrame:
-    """The task's table of predictions for `samples`, in their order; `seed` is of what is sampled in decoding.
+    """The task's table of predictions for `samples`, in their order; `seed` is of what is sampled in decoding, which
+    has a generator of its own for each batch.
 
     Ranks take turns at the batches, and each has the whole table in the end, to the bit that of one process.
     """
     network.to(device).eval()
     task = network.head(name)
-    numbers = np.random.PCG64(seed)
-    generator = np.random.Generator(numbers)
     radius_s = network.spec.backbone.radius_s
     loader = Loader(samples, features, batch_size=SAMPLES_AT_ONCE, levels=task.params.levels, radius_s=radius_s)
     tables = []
-    others = ranks.rank  # batches that others have before the next of this rank
-    for batch, chosen in loader.epoch(first=ranks.rank, every=ranks.world):
-        outputs = network(name, batch.to(device))
-        if others:
-            numbers.advance(others * SAMPLES_AT_ONCE * task.draws(decode))
-        tables.append(task.decode(outputs, batch, chosen, decode, generator))
+    for turn, (batch, chosen) in enumerate(loader.epoch(first=ranks.rank, every=ranks.world)):
+        generator = np.random.default_rng([seed, ranks.rank + turn * ranks.world])
+        tables.append(task.decode(network(name, batch.to(device)), batch, chosen, decode, generator))
         on_batch(len(chosen))
-        others = ranks.world - 1
     parts = ranks.all_gather(tables)
     in_order = [parts[index % ranks.world][index // ranks.world] for index in range(len(loader))]
     return pd.concat(in_order, ignore_index=True)

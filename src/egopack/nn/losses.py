@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from egopack.labels import UNLABELLED
-
-Total = Callable[[Tensor], Tensor]  # sums a count over all ranks that share a batch
-
-
-def whole(count: Tensor) -> Tensor:
-    """The total of a batch that is not shared: the count itself."""
-    return count
-
-
-def share(rows: Tensor, total: Total) -> Tensor:
-    """How much of all ranks' rows these [N, ...] are. Means over the rows of each rank, times its share, add up to the
-    mean over all rows.
-    """
-    own = torch.full((), float(len(rows)), device=rows.device)
-    return own / total(own)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.labels import UNLABELLED, Labels
 from egopack.nn.heads import Classifier, segment_mean
-from egopack.nn.losses import Total, cross_entropy, share, whole
+from egopack.nn.losses import cross_entropy
 from egopack.params import FusedModelParams, NoParams, TaskParams
 from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse, mean_logits
 
@@ -100,11 +100,11 @@ class ActionRecognition(Task):
             outputs[f"{part}_logits"] = logits
         return outputs
 
-    def loss(self, outputs: Outputs, batch: Batch, total: Total = whole) -> dict[str, Tensor]:
-        part = share(batch.targets["verbs"], total)
+    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        share = batch.share(batch.targets["verbs"])
         return {
-            "verb": cross_entropy(outputs["verb_logits"], batch.targets["verbs"]) * part,
-            "noun": cross_entropy(outputs["noun_logits"], batch.targets["nouns"]) * part,
+            "verb": cross_entropy(outputs["verb_logits"], batch.targets["verbs"]) * share,
+            "noun": cross_entropy(outputs["noun_logits"], batch.targets["nouns"]) * share,
         }
 
     def decode(

@@ -25,7 +25,6 @@ from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.labels import Labels
 from egopack.nn.heads import Neck
-from egopack.nn.losses import Total, whole
 from egopack.params import NoParams, RegimeParams, Strict, TaskParams, check
 
 if TYPE_CHECKING:
@@ -102,12 +101,11 @@ class Task(nn.Module, ABC):
         """Backbone features of each level [N_l, H], and perhaps auxiliary streams [M, F] -> outputs by name."""
 
     @abstractmethod
-    def loss(self, outputs: Outputs, batch: Batch, total: Total = whole) -> dict[str, Tensor]:
-        """The terms whose sum is minimised, by name; each a scalar.
+    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        """The terms whose sum is minimized, by name; each a scalar.
 
-        Several ranks may share a batch, and what they return is added up. So a mean over the rows that are here is
-        multiplied by their `share` of all (nn/losses.py), and any other count that a term is divided by goes through
-        `total`, which sums it over the ranks.
+        `batch` may be a part of a larger one, of which all parts' terms are added up. So a mean over rows is multiplied
+        by `batch.share` of them, and any other count that a term is divided by is its `batch.total`.
         """
 
     # --- predictions
@@ -115,11 +113,9 @@ class Task(nn.Module, ABC):
     def decode(
         self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
     ) -> pd.DataFrame:
-        """Predictions of a batch, one table with a `key` column; the tables of all batches are concatenated."""
-
-    def draws(self, decode: Any) -> int:
-        """How many numbers `decode` draws from the generator for each sample, all of them doubles."""
-        return 0
+        """Predictions of a batch, one table with a `key` column; the tables of all batches are concatenated. The
+        generator is this batch's own.
+        """
 
     @classmethod
     @abstractmethod

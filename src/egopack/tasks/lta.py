@@ -18,7 +18,7 @@ from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.submissions import lta_submission
 from egopack.labels import UNLABELLED, Labels
 from egopack.nn.heads import Classifier, video_max
-from egopack.nn.losses import Total, cross_entropy, share, whole
+from egopack.nn.losses import cross_entropy
 from egopack.nn.tdgc import TDGC
 from egopack.params import Count, ModelParams, Positive, Strict, TaskParams
 from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse
@@ -131,9 +131,9 @@ class LongTermAnticipation(Task):
             nodes = torch.relu(conv(nodes, edges))
         return {"features": nodes, "verb_logits": self.verb(nodes), "noun_logits": self.noun(nodes)}
 
-    def loss(self, outputs: Outputs, batch: Batch, total: Total = whole) -> dict[str, Tensor]:
-        weight = share(batch.targets["verbs"], total)
-        return {part: cross_entropy(outputs[f"{part}_logits"], batch.targets[f"{part}s"]) * weight for part in PARTS}
+    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        share = batch.share(batch.targets["verbs"])
+        return {part: cross_entropy(outputs[f"{part}_logits"], batch.targets[f"{part}s"]) * share for part in PARTS}
 
     def decode(
         self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
@@ -146,9 +146,6 @@ class LongTermAnticipation(Task):
             for part in PARTS
         }
         return sequence_table(samples, *(drawn[part].reshape(shape) for part in PARTS))
-
-    def draws(self, decode: Any) -> int:
-        return len(PARTS) * self.params.samples.horizon * decode.candidates
 
     @classmethod
     def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:

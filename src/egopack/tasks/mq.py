@@ -28,7 +28,7 @@ from egopack.ego4d.submissions import mq_submission
 from egopack.errors import UserError
 from egopack.labels import Labels
 from egopack.nn.heads import Classifier, NormedLinear, Readout, video_mean
-from egopack.nn.losses import Total, diou_1d, sigmoid_focal, whole
+from egopack.nn.losses import diou_1d, sigmoid_focal
 from egopack.nn.targets import assign_targets
 from egopack.params import Count, ModelParams, NoParams, Positive, Strict, TaskParams
 from egopack.tasks.base import Outputs, SampleSource, Streams, Task
@@ -150,13 +150,13 @@ class MomentQueries(Task):
         offsets = torch.relu(self.regressor["out"](self.regressor["0"](features))) * scale[:, None]
         return {"class_logits": self.classifier.with_context(features, context, video), "offsets": offsets}
 
-    def loss(self, outputs: Outputs, batch: Batch, total: Total = whole) -> dict[str, Tensor]:
+    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         logits, offsets = outputs["class_logits"].float(), outputs["offsets"].float()
         truth = batch.targets
         target = assign_targets(
             batch.pyramid, truth["segments"], truth["classes"], batch.counts["classes"], logits.shape[1]
         )
-        positives = total(target.positive.sum().to(self.normalizer.dtype)).clamp(min=1)
+        positives = batch.total(target.positive.sum().to(self.normalizer.dtype)).clamp(min=1)
         if self.training:
             self.normalizer.mul_(self.model.momentum).add_(positives, alpha=1 - self.model.momentum)
         normalizer = self.normalizer.clone() if self.training else positives
@@ -268,8 +268,10 @@ def decode_segments(nodes: Sequence[LevelNodes], duration: float, params: MqDeco
         flat, classes = probability.numpy().ravel(), probability.shape[1]
         chosen = np.flatnonzero(flat > params.min_probability)
         if len(chosen) > params.top_per_level:
-            chosen = chosen[np.argpartition(-flat[chosen], params.top_per_level)[: params.top_per_level]]
-            chosen = chosen[np.argsort(-flat[chosen], kind="stable")]
+            # not argpartition, whose choice among equal scores depends on the processor
+            least = -np.partition(-flat[chosen], params.top_per_level - 1)[params.top_per_level - 1]
+            chosen = chosen[flat[chosen] >= least]
+            chosen = chosen[np.argsort(-flat[chosen], kind="stable")][: params.top_per_level]
         node, label = np.divmod(chosen, classes)
         center, reach = pos.numpy()[node], offsets.numpy()[node] * np.float32(extent)
         segment = np.stack([center - reach[:, 0], center + reach[:, 1]], axis=1)

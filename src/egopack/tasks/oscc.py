@@ -15,7 +15,7 @@ from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.submissions import oscc_submission
 from egopack.labels import UNLABELLED, Labels
 from egopack.nn.heads import Classifier, segment_mean
-from egopack.nn.losses import Total, cross_entropy, share, whole
+from egopack.nn.losses import cross_entropy
 from egopack.params import FusedModelParams, NoParams, TaskParams
 from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse, mean_logits
 
@@ -100,9 +100,9 @@ class ObjectStateChange(Task):
             logits = mean_logits(logits, streams, {name: heads["classifier"] for name, heads in self.stream.items()})  # type: ignore[index]
         return {"features": pooled, "logits": logits}
 
-    def loss(self, outputs: Outputs, batch: Batch, total: Total = whole) -> dict[str, Tensor]:
+    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         changes = batch.targets["changes"]
-        return {"change": cross_entropy(outputs["logits"], changes) * share(changes, total)}
+        return {"change": cross_entropy(outputs["logits"], changes) * batch.share(changes)}
 
     def decode(
         self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator

@@ -20,7 +20,6 @@ from egopack.ego4d.submissions import pnr_submission
 from egopack.labels import Labels
 from egopack.nn.convolutions import position_encoding
 from egopack.nn.heads import Readout
-from egopack.nn.losses import Total, share, whole
 from egopack.params import FusedModelParams, Positive, Strict, TaskParams
 from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse, mean_logits
 
@@ -122,9 +121,9 @@ class PointOfNoReturn(Task):
         heads = {name: head["classifier"] for name, head in self.stream.items()}  # type: ignore[index]
         return {"logits": mean_logits(self.classifier(features), streams, heads)}
 
-    def loss(self, outputs: Outputs, batch: Batch, total: Total = whole) -> dict[str, Tensor]:
+    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         truth = batch.targets["frame_labels"]
-        return {"frame": F.binary_cross_entropy_with_logits(outputs["logits"][:, 0], truth) * share(truth, total)}
+        return {"frame": F.binary_cross_entropy_with_logits(outputs["logits"][:, 0], truth) * batch.share(truth)}
 
     def decode(
         self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator

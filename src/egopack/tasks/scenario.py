@@ -15,7 +15,6 @@ from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.labels import Labels
 from egopack.nn.heads import Classifier, video_mean
-from egopack.nn.losses import Total, share, whole
 from egopack.params import ModelParams, NoParams, TaskParams
 from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse
 
@@ -69,9 +68,9 @@ class ScenarioRecognition(Task):
     def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
         return {"logits": self.classifier(fuse(self.align([self.neck(levels[0])], batch), streams))}
 
-    def loss(self, outputs: Outputs, batch: Batch, total: Total = whole) -> dict[str, Tensor]:
+    def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         truth = batch.targets["scenarios"]
-        return {"scenario": F.binary_cross_entropy_with_logits(outputs["logits"], truth) * share(truth, total)}
+        return {"scenario": F.binary_cross_entropy_with_logits(outputs["logits"], truth) * batch.share(truth)}
 
     def decode(
         self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,6 @@ from egopack.data.batch import Batch
 from egopack.data.loader import Loader
 from egopack.errors import UserError
 from egopack.model.network import Network
-from egopack.nn.losses import Total, whole
 from egopack.params import OptimizerParams
 from egopack.runtime.ranks import ALONE, KEPT_STEP, Ranks, all_reduce_losses, data_parallel, no_sync
 from egopack.training.best_weights import BestWeights
@@ -61,9 +60,8 @@ class Losses(nn.Module):
 
     def forward(self, name: str, batch: Batch) -> dict[str, Tensor]:
         weight = float(batch.own)
-        terms = loss_terms(
-            self.network, name, batch, self.precision, lambda count: self.ranks.all_reduce(count * weight)
-        )
+        part = replace(batch, total=lambda count: self.ranks.all_reduce(count * weight))
+        terms = loss_terms(self.network, name, part, self.precision)
         return {term: value * weight for term, value in terms.items()}
 
 
@@ -96,13 +94,13 @@ def step(
     return StepReport(all_reduce_losses(found[0] if len(found) == 1 else _mean(found), ranks), norm)
 
 
-def loss_terms(network: Network, name: str, batch: Batch, precision: str, total: Total = whole) -> dict[str, Tensor]:
+def loss_terms(network: Network, name: str, batch: Batch, precision: str) -> dict[str, Tensor]:
     """Loss terms of a task; with bf16 the network runs under autocast, and the loss is computed in float32."""
     with torch.autocast(batch.x.device.type, torch.bfloat16, enabled=precision == "bf16"):
         outputs = network(name, batch)
     if precision == "bf16":
         outputs = {key: value.float() for key, value in outputs.items()}
-    return network.head(name).loss(outputs, batch, total)
+    return network.head(name).loss(outputs, batch)
 
 
 def _mean(found: Sequence[Mapping[str, Mapping[str, Tensor]]]) -> dict[str, dict[str, Tensor]]:

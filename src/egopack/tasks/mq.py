@@ -27,11 +27,12 @@ from egopack.ego4d.records import MomentsClip
 from egopack.ego4d.submissions import mq_submission
 from egopack.errors import UserError
 from egopack.labels import Labels
+from egopack.nn.fusion import Streams
 from egopack.nn.heads import Classifier, NormedLinear, Readout, video_mean
 from egopack.nn.losses import diou_1d, sigmoid_focal
 from egopack.nn.targets import assign_targets
 from egopack.params import Count, ModelParams, NoParams, Positive, Strict, TaskParams
-from egopack.tasks.base import Outputs, SampleSource, Streams, Task
+from egopack.tasks.base import Outputs, SampleSource, Task
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,10 +14,11 @@ from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.submissions import oscc_submission
 from egopack.labels import UNLABELLED, Labels
+from egopack.nn.fusion import Fusion, Streams
 from egopack.nn.heads import Classifier, segment_mean
 from egopack.nn.losses import cross_entropy
 from egopack.params import FusedModelParams, NoParams, TaskParams
-from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse, mean_logits
+from egopack.tasks.base import Outputs, SampleSource, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,15 +44,11 @@ class ObjectStateChange(Task):
         super().__init__(hidden, params, labels, streams)
         size, inner, dropout = self.model.features, self.model.classifier_hidden, self.model.dropout
         self.classifier = Classifier(size, len(CLASSES), hidden=inner, dropout=dropout)
-        extra = streams if self.model.fusion == "logits" else ()
-        self.stream = nn.ModuleDict(
-            {
-                name: nn.ModuleDict(
-                    {"classifier": Classifier(size, len(CLASSES), hidden=inner, dropout=dropout, last_bias=False)}
-                )
-                for name in extra
-            }
-        )
+
+        def heads() -> dict[str, nn.Module]:
+            return {"classifier": Classifier(size, len(CLASSES), hidden=inner, dropout=dropout, last_bias=False)}
+
+        self.stream = Fusion(self.model.fusion, streams, heads)
 
     @classmethod
     def labels(cls, annotations: Annotations) -> Labels:
@@ -92,13 +89,8 @@ class ObjectStateChange(Task):
         return segment_mean(features[0], batch.segment_nodes)
 
     def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
-        pooled = self.align([self.neck(levels[0])], batch)
-        if self.model.fusion == "features":
-            pooled = fuse(pooled, streams)
-        logits = self.classifier(pooled)
-        if self.model.fusion == "logits":
-            logits = mean_logits(logits, streams, {name: heads["classifier"] for name, heads in self.stream.items()})  # type: ignore[index]
-        return {"features": pooled, "logits": logits}
+        pooled = self.stream.fuse_features(self.align([self.neck(levels[0])], batch), streams)
+        return {"features": pooled, "logits": self.stream.fuse_logits("classifier", self.classifier(pooled), streams)}
 
     def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         changes = batch.targets["changes"]

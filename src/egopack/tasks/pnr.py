@@ -19,9 +19,10 @@ from egopack.ego4d.records import Window
 from egopack.ego4d.submissions import pnr_submission
 from egopack.labels import Labels
 from egopack.nn.convolutions import position_encoding
+from egopack.nn.fusion import Fusion, Streams
 from egopack.nn.heads import Readout
 from egopack.params import FusedModelParams, Positive, Strict, TaskParams
-from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse, mean_logits
+from egopack.tasks.base import Outputs, SampleSource, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,10 +63,11 @@ class PointOfNoReturn(Task):
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
         super().__init__(hidden, params, labels, streams)
         self.classifier = Readout(self.model.features, 1)
-        extra = streams if self.model.fusion == "logits" else ()
-        self.stream = nn.ModuleDict(
-            {name: nn.ModuleDict({"classifier": Readout(self.model.features, 1)}) for name in extra}
-        )
+
+        def heads() -> dict[str, nn.Module]:
+            return {"classifier": Readout(self.model.features, 1)}
+
+        self.stream = Fusion(self.model.fusion, streams, heads, FUSION_SCALE)
 
     @classmethod
     def labels(cls, annotations: Annotations) -> Labels:
@@ -115,11 +117,8 @@ class PointOfNoReturn(Task):
     def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
         frame = torch.arange(FRAMES, device=levels[0].device).repeat(len(batch))
         encoded = levels[0] + position_encoding(frame, levels[0].shape[1])
-        features = self.align([self.neck(encoded)], batch)
-        if self.model.fusion == "features":
-            return {"logits": self.classifier(fuse(features, streams, FUSION_SCALE))}
-        heads = {name: head["classifier"] for name, head in self.stream.items()}  # type: ignore[index]
-        return {"logits": mean_logits(self.classifier(features), streams, heads)}
+        features = self.stream.fuse_features(self.align([self.neck(encoded)], batch), streams)
+        return {"logits": self.stream.fuse_logits("classifier", self.classifier(features), streams)}
 
     def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         truth = batch.targets["frame_labels"]

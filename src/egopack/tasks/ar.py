@@ -73,12 +73,13 @@ class ActionRecognition(Task):
                 continue
             actions = sorted(actions, key=lambda action: action.start)
             frames = np.array([[action.start, action.end] for action in actions])
+            segments = source.grid.seconds(frames, clip.clip_start).astype(np.float32)
             targets = {
-                "segments": source.grid.seconds(frames, clip.clip_start).astype(np.float32),
                 "verbs": np.array([UNLABELLED if action.verb is None else action.verb for action in actions]),
                 "nouns": np.array([UNLABELLED if action.noun is None else action.noun for action in actions]),
             }
-            samples.append(Sample(clip_uid, clip.video_uid, rows, source.grid.positions(len(rows)), targets))
+            pos = source.grid.positions(len(rows))
+            samples.append(Sample(clip_uid, clip.video_uid, rows, pos, targets, segments))
         return samples
 
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:

@@ -129,13 +129,13 @@ class MomentQueries(Task):
                 source.skips.add("clip outside of the video's features", clip.clip_uid)
                 continue
             segments, classes = primary_segments(clip, ids, source)
-            targets = {
-                "segments": segments,
-                "classes": classes,
+            targets = {"segments": segments, "classes": classes}
+            metadata = {
                 "duration": source.grid.seconds(np.array([clip.end]), clip.start).astype(np.float64),
                 "offset": source.grid.seconds(np.array([clip.start]), clip.start).astype(np.float64),
             }
-            samples.append(Sample(clip.clip_uid, clip.video_uid, rows, source.grid.positions(len(rows)), targets))
+            pos = source.grid.positions(len(rows))
+            samples.append(Sample(clip.clip_uid, clip.video_uid, rows, pos, targets, metadata=metadata))
         return samples
 
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
@@ -175,7 +175,7 @@ class MomentQueries(Task):
         probability = torch.sigmoid(outputs["class_logits"].float()).cpu()
         offsets = outputs["offsets"].float().cpu()
         nodes = nodes_of_videos(probability, offsets, batch)
-        durations = [float(sample.targets["duration"][0]) for sample in samples]
+        durations = [float(sample.metadata["duration"][0]) for sample in samples]
         with ThreadPoolExecutor(torch.get_num_threads()) as threads:
             found = list(threads.map(partial(decode_segments, params=decode), nodes, durations))
         segments, scores, labels = (torch.cat(column).numpy() for column in zip(*found, strict=True))
@@ -215,7 +215,7 @@ class MomentQueries(Task):
         count = 200
         tables = []
         for sample in samples:
-            duration = float(sample.targets["duration"][0])
+            duration = float(sample.metadata["duration"][0])
             start = generator.uniform(0, duration, count)
             end = np.minimum(start + generator.choice(lengths, count), duration)
             label = generator.choice(len(frequency), count, p=frequency / frequency.sum())
@@ -225,7 +225,7 @@ class MomentQueries(Task):
 
     @classmethod
     def submission(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> Any:
-        offset = {sample.key: float(sample.targets["offset"][0]) for sample in samples}
+        offset = {sample.key: float(sample.metadata["offset"][0]) for sample in samples}
         found: dict[str, list[tuple[str, float, tuple[float, float]]]] = {sample.key: [] for sample in samples}
         for row in predictions.to_dict("records"):
             start, end = (max(row[edge] - offset[row["key"]], 0.0) for edge in ("start", "end"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -96,20 +97,17 @@ class PointOfNoReturn(Task):
     @classmethod
     def augment(cls, sample: Sample, params: TaskParams, generator: np.random.Generator) -> Sample:
         crop: PnrSamples = params.samples
-        (start, end), pnr, fps = (
-            sample.targets["window"],
-            int(sample.targets["pnr"][0]),
-            float(sample.targets["fps"][0]),
-        )
+        known = sample.metadata
+        (start, end), pnr, fps = known["window"], int(known["pnr"][0]), float(known["fps"][0])
         length = generator.uniform(crop.shortest_s, crop.longest_s)
         first = start / fps + generator.uniform(0, crop.longest_s - length)
         new_start, new_end = int(first * fps), int(min(first + length, end / fps) * fps)
         window = (int(start) if pnr < new_start else new_start, int(end) if pnr > new_end else new_end)
-        grid = Grid(int(sample.targets["stride"][0]), fps)
-        rows = frame_rows(*window, grid, int(sample.targets["available"][0]))
+        rows = frame_rows(*window, Grid(int(known["stride"][0]), fps), int(known["available"][0]))
         if not len(rows):
             return sample
-        return Sample(sample.key, sample.video_uid, rows, sample.pos, sample.targets | window_targets(*window, pnr))
+        targets = {"frame_labels": frame_labels(*window, pnr)}
+        return replace(sample, rows=rows, targets=targets, metadata=known | {"window": np.array(window)})
 
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
         return features[0]
@@ -132,9 +130,9 @@ class PointOfNoReturn(Task):
 
     @classmethod
     def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
-        pnr = np.array([sample.targets["pnr"][0] for sample in samples])
-        start = np.array([sample.targets["window"][0] for sample in samples])
-        fps = np.array([sample.targets["fps"][0] for sample in samples])
+        pnr = np.array([sample.metadata["pnr"][0] for sample in samples])
+        start = np.array([sample.metadata["window"][0] for sample in samples])
+        fps = np.array([sample.metadata["fps"][0] for sample in samples])
         official = np.abs(predictions["frame"].to_numpy() - (pnr - start)) / fps
         published = np.abs(predictions["candidate"].to_numpy() - pnr) / fps
         return {"error_s": float(official.mean()), "error_published_s": float(published.mean())}
@@ -163,12 +161,12 @@ def candidate_frames(start: np.ndarray | int, end: np.ndarray | int) -> np.ndarr
     return np.linspace(start, end, FRAMES, endpoint=False, axis=-1).astype(np.int64)
 
 
-def window_targets(start: int, end: int, pnr: int) -> dict[str, np.ndarray]:
-    """The targets that a crop changes: `window` [2] frames and the one positive of `frame_labels` [16]."""
+def frame_labels(start: int, end: int, pnr: int) -> np.ndarray:
+    """1 for the candidate frame that is the positive, 0 for the others: float32 [16]; no positive where `pnr` is -1."""
     labels = np.zeros(FRAMES, dtype=np.float32)
     if pnr >= 0:
         labels[np.abs(candidate_frames(start, end) - pnr).argmin()] = 1
-    return {"window": np.array([start, end], dtype=np.int64), "frame_labels": labels}
+    return labels
 
 
 def whole_window(window: Window, source: SampleSource) -> Sample | None:
@@ -178,13 +176,15 @@ def whole_window(window: Window, source: SampleSource) -> Sample | None:
     if not len(rows):
         return None
     pnr = -1 if window.pnr is None else window.pnr
-    targets = window_targets(window.start, window.end, pnr) | {
+    metadata = {
+        "window": np.array([window.start, window.end], dtype=np.int64),
         "pnr": np.array([pnr], dtype=np.int64),
         "available": np.array([available], dtype=np.int64),
         "stride": np.array([grid.stride], dtype=np.int64),
         "fps": np.array([grid.fps], dtype=np.float64),
     }
-    return Sample(window.unique_id, window.video_uid, rows, grid.positions(FRAMES, offset=0.0), targets)
+    targets, pos = {"frame_labels": frame_labels(window.start, window.end, pnr)}, grid.positions(FRAMES, offset=0.0)
+    return Sample(window.unique_id, window.video_uid, rows, pos, targets, metadata=metadata)
 
 
 def keyframe_index(logits: np.ndarray) -> np.ndarray:
@@ -199,7 +199,7 @@ def frame_table(samples: Sequence[Sample], logits: np.ndarray) -> pd.DataFrame:
     """
     import pandas as pd
 
-    window = np.stack([sample.targets["window"] for sample in samples])
+    window = np.stack([sample.metadata["window"] for sample in samples])
     length = window[:, 1] - window[:, 0]
     candidates = candidate_frames(window[:, 0], window[:, 1])
     return pd.DataFrame(

@@ -6,6 +6,7 @@ import csv
 import os
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def samples_of(name: str, size: Size, rows: int, count: int) -> list[Sample]:
     for index in range(count):
         one = sample_of(name, size, generator, f"k{index}")
         first = int(generator.integers(0, rows - len(one.rows)))
-        samples.append(Sample(one.key, f"v{index % VIDEOS_STORED:03d}", one.rows + first, one.pos, one.targets))
+        samples.append(replace(one, video_uid=f"v{index % VIDEOS_STORED:03d}", rows=one.rows + first))
     return samples
 
 

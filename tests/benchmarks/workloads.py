@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from egopack.data.samples import Sample
 from egopack.model.network import NeckSpec, Network, NetworkSpec, TaskSpec
 from egopack.params import BackboneParams, InteractionParams, OptimizerParams, TaskParams
 from egopack.tasks.base import load_task
-from egopack.tasks.pnr import window_targets
+from egopack.tasks.pnr import frame_labels
 
 TASKS = ("ar", "oscc", "lta", "pnr", "mq")
 GRID = Grid(16, 30.0)
@@ -80,17 +81,16 @@ def sample_of(name: str, size: Size, generator: np.random.Generator, key: str = 
     end_s = nodes * GRID.stride / GRID.fps
     start = generator.uniform(0, 0.9 * end_s, parts)
     segments = np.stack([start, start + 0.5 + generator.uniform(0, 0.1 * end_s, parts)], axis=1).astype(np.float32)
-    targets: dict[str, np.ndarray] = {}
-    if name in ("ar", "oscc", "mq"):
-        targets["segments"] = segments
+    more: dict[str, Any] = {"segments": segments} if name in ("ar", "oscc") else {}
     if name == "mq":
-        targets |= {"classes": generator.integers(0, classes["moments"], parts), "duration": np.array([end_s])}
+        targets = {"segments": segments, "classes": generator.integers(0, classes["moments"], parts)}
+        more["metadata"] = {"duration": np.array([end_s])}
     elif name == "pnr":
-        targets = window_targets(0, 240, int(generator.integers(0, 240)))
+        targets = {"frame_labels": frame_labels(0, 240, int(generator.integers(0, 240)))}
     else:
-        targets |= {label: generator.integers(0, count, parts) for label, count in classes.items()}
+        targets = {label: generator.integers(0, count, parts) for label, count in classes.items()}
     pos = GRID.positions(nodes, 0.0 if name == "pnr" else 0.5)
-    return Sample(key, key, np.arange(nodes), np.round(pos, 3) if name == "lta" else pos, targets)
+    return Sample(key, key, np.arange(nodes), np.round(pos, 3) if name == "lta" else pos, targets, **more)
 
 
 def batch_of(name: str, size: Size, seed: int = 0) -> Batch:

@@ -20,24 +20,28 @@ DTYPES = (np.float32, np.float64, np.float16, np.int64, np.int32, np.uint8, np.b
 
 @st.composite
 def samples_of_one_task(draw: st.DrawFn) -> list[Sample]:
-    columns = draw(
-        st.dictionaries(
-            st.text("abcz_", min_size=1, max_size=5),
-            st.tuples(st.sampled_from(DTYPES), st.sampled_from([(), (2,), (3, 1), (0,)])),
-            max_size=3,
-        )
-    )
+    names = st.text("abcz_", min_size=1, max_size=5)
+    forms = st.tuples(st.sampled_from(DTYPES), st.sampled_from([(), (2,), (3, 1), (0,)]))
+    columns, metadata = draw(st.tuples(*[st.dictionaries(names, forms, max_size=3)] * 2))
+    texts, pooled = draw(st.sets(names, max_size=2)), draw(st.booleans())
+    text = st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
     keys = draw(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), unique=True, max_size=5))
     out = []
     for key in keys:
         count = draw(st.integers(0, 6))
         rows = draw(hnp.arrays(np.int64, count))
         pos = draw(hnp.arrays(np.float32, count))
-        targets = {
-            name: draw(hnp.arrays(dtype, (draw(st.integers(0, 4)), *trailing)))
-            for name, (dtype, trailing) in columns.items()
-        }
-        out.append(Sample(key, draw(st.text("ab-ü\0", max_size=4)), rows, pos, targets))
+        arrays = [
+            {
+                name: draw(hnp.arrays(dtype, (draw(st.integers(0, 4)), *trailing)))
+                for name, (dtype, trailing) in kind.items()
+            }
+            for kind in (columns, metadata)
+        ]
+        segments = draw(hnp.arrays(np.float32, (draw(st.integers(0, 3)), 2))) if pooled else None
+        said = {name: tuple(draw(st.lists(text, max_size=3))) for name in texts}
+        uid = draw(st.text("ab-ü\0", max_size=4))
+        out.append(Sample(key, uid, rows, pos, arrays[0], segments, arrays[1], said))
     return out
 
 
@@ -52,21 +56,27 @@ def test_what_is_written_is_read(tmp_path: Path, samples: list[Sample]) -> None:
         assert (got.rows.dtype, got.pos.dtype) == (np.int64, np.float32)
         np.testing.assert_array_equal(got.rows, expected.rows)
         np.testing.assert_array_equal(got.pos, expected.pos)
-        assert got.targets.keys() == expected.targets.keys()
-        for name, value in expected.targets.items():
-            assert got.targets[name].dtype == value.dtype
-            np.testing.assert_array_equal(got.targets[name], value)
+        assert (got.segments is None) == (expected.segments is None)
+        if expected.segments is not None:
+            np.testing.assert_array_equal(got.segments, expected.segments)
+        for read, written in ((got.targets, expected.targets), (got.metadata, expected.metadata)):
+            assert read.keys() == written.keys()
+            for name, value in written.items():
+                assert read[name].dtype == value.dtype
+                np.testing.assert_array_equal(read[name], value)
+        assert got.texts == expected.texts
 
 
-def example(key: str = "c#3", **targets: Any) -> Sample:
-    return Sample(key, "u", np.array([4, 5]), np.array([0.1, 0.2], np.float32), targets)
+def example(key: str = "c#3", more: dict[str, Any] | None = None, **targets: Any) -> Sample:
+    return Sample(key, "u", np.array([4, 5]), np.array([0.1, 0.2], np.float32), targets, **more or {})
 
 
 def test_the_bytes_depend_on_the_samples_alone(tmp_path: Path) -> None:
     digests = set()
     for name, order in (("a", ("x", "y")), ("bb", ("y", "x"))):
-        targets = {key: np.ones((2, 2)) for key in order}
-        write_samples(tmp_path / f"{name}.h5", [example(**targets), example("d", **targets)])
+        targets = {key: np.full((2, 2), ord(key)) for key in order}
+        more = {"metadata": targets, "texts": {key: (key,) for key in order}, "segments": np.zeros((3, 2))}
+        write_samples(tmp_path / f"{name}.h5", [example(more=more, **targets), example("d", more, **targets)])
         digests.add(hashlib.sha256((tmp_path / f"{name}.h5").read_bytes()).hexdigest())
     assert len(digests) == 1
 
@@ -92,9 +102,14 @@ def test_what_is_read_cannot_be_changed(tmp_path: Path) -> None:
         ([example(a=np.zeros(1)), example("d", b=np.zeros(1))], r"sample 'd': targets \['b'\], the first has others"),
         ([example(a=np.zeros(1)), example("d", a=np.zeros(1, int))], "'a' is int64 .*float64"),
         ([example(a=np.zeros((1, 2))), example("d", a=np.zeros((1, 3)))], r"'a' is float64 \(1, 3\)"),
-        ([example(a=np.float32(3))], "target 'a' must be an array of numbers"),
-        ([example(a=np.array(["x"]))], "target 'a' must be an array of numbers"),
-        ([example(**{"a/b": np.zeros(1)})], "target 'a/b' must be"),
+        ([example(a=np.float32(3))], "targets 'a' must be an array of numbers"),
+        ([example(a=np.array(["x"]))], "targets 'a' must be an array of numbers"),
+        ([example(**{"a/b": np.zeros(1)})], "targets 'a/b' must have a name that HDF5 takes"),
+        ([example(more={"texts": {"": ()}})], "texts '' must have a name that HDF5 takes"),
+        ([example(more={"metadata": {"a": np.array(["x"])}})], "metadata 'a' must be an array of numbers"),
+        ([example(), example("d", {"texts": {"t": ()}})], r"sample 'd': texts \['t'\], the first has others"),
+        ([example(), example("d", {"segments": np.zeros((1, 2))})], "sample 'd': either all samples have segments or"),
+        ([example(more={"segments": np.zeros((2, 3))})], r"segments are \(2, 3\), expected \[S, 2\]"),
     ],
 )
 def test_samples_that_do_not_fit_together_are_refused(tmp_path: Path, samples: list[Sample], message: str) -> None:

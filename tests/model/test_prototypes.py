@@ -46,7 +46,7 @@ def by_loops(samples: list[Sample]) -> dict[str, dict[tuple[int, int], torch.Ten
             for name in network.task:
                 features = network.head(name).neck(nodes)
                 for (start, end), verb, noun in zip(
-                    *(sample.targets[t] for t in ("segments", "verbs", "nouns")), strict=True
+                    sample.segments, sample.targets["verbs"], sample.targets["nouns"], strict=True
                 ):
                     inside = torch.from_numpy((sample.pos >= start) & (sample.pos <= end))
                     mean = features[inside].mean(0) if inside.any() else torch.zeros(small.HIDDEN)

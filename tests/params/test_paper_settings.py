@@ -17,8 +17,7 @@ from egopack.data.samples import Sample
 from egopack.model.regimes import single_network
 from egopack.params import load_params
 from egopack.tasks.base import TaskBlock, check_task
-from egopack.tasks.oscc import text_rows
-from egopack.tasks.pnr import window_targets
+from egopack.tasks.pnr import frame_labels
 from egopack.training.loaders import train_loader
 from egopack.training.loop import train
 from tests.pipeline.conftest import ROOT, copy_of_the_project
@@ -133,21 +132,23 @@ def sample(task: str, index: int, generator: np.random.Generator) -> Sample:
     segments = np.stack([start, start + generator.uniform(0.5, 8, SEGMENTS)], axis=1).astype(np.float32)
     first = 1000 * index
     targets: dict[str, dict[str, np.ndarray]] = {
-        "ar": {"segments": segments} | classes(generator, SEGMENTS),
+        "ar": classes(generator, SEGMENTS),
         "lta": classes(generator, 20),
-        "oscc": {
-            "segments": segments,
-            "changes": generator.integers(0, 2, SEGMENTS),
-            "unique_ids": text_rows([str(k) for k in range(SEGMENTS)], 4),
+        "oscc": {"changes": generator.integers(0, 2, SEGMENTS)},
+        "pnr": {"frame_labels": frame_labels(first, first + 240, first + 100)},
+        "mq": {"segments": segments, "classes": generator.integers(0, CLASSES["moments"], SEGMENTS)},
+    }
+    more: dict[str, dict[str, Any]] = {
+        "ar": {"segments": segments},
+        "oscc": {"segments": segments},
+        "pnr": {
+            "metadata": {"window": np.array([first, first + 240]), "pnr": np.array([first + 100])}
+            | {"available": np.array([10**6]), "stride": np.array([small.GRID.stride])}
+            | {"fps": np.array([small.GRID.fps])}
         },
-        "pnr": window_targets(first, first + 240, first + 100)
-        | {"pnr": np.array([first + 100]), "available": np.array([10**6])}
-        | {"stride": np.array([small.GRID.stride]), "fps": np.array([small.GRID.fps])},
-        "mq": {"segments": segments, "classes": generator.integers(0, CLASSES["moments"], SEGMENTS)}
-        | {"duration": np.array([end_s]), "offset": np.array([0.0])},
     }
     pos = small.GRID.positions(rows, 0.0 if task == "pnr" else 0.5)
-    return Sample(f"clip{index}#{index}", f"video{index}", np.arange(rows), pos, targets[task])
+    return Sample(f"clip{index}#{index}", f"video{index}", np.arange(rows), pos, targets[task], **more.get(task, {}))
 
 
 def classes(generator: np.random.Generator, count: int) -> dict[str, np.ndarray]:

@@ -213,12 +213,11 @@ def test_prototypes(fixture: Fixture) -> None:
     for index in range(int(video.max()) + 1):
         own = owner == index
         targets = {
-            "segments": arrays["in/segments"][own],
             "verbs": arrays["in/verb_labels"][own],
             "nouns": arrays["in/noun_labels"][own],
         }
         pos = arrays["in/pos"][video == index]
-        samples.append(Sample(str(index), str(index), np.arange(len(pos)), pos, targets))
+        samples.append(Sample(str(index), str(index), np.arange(len(pos)), pos, targets, arrays["in/segments"][own]))
     names = sorted({key.split("/")[1] for key in arrays if key.startswith("param/") and "/neck/" in key})
     hidden = len(arrays["param/backbone/projection/0/bias"])
     levels = len({key.split("/")[3] for key in arrays if key.startswith("param/backbone/level/")})
@@ -353,8 +352,8 @@ def test_keyframe(fixture: Fixture) -> None:
     for index, (start, end, pnr) in enumerate(
         zip(arrays["in/start_frame"], arrays["in/end_frame"], arrays["in/pnr_frame"], strict=True)
     ):
-        targets = {"window": np.array([start, end]), "pnr": np.array([pnr]), "fps": np.array([float(fps)])}
-        samples.append(Sample(str(index), "", np.zeros(0, np.int64), np.zeros(0, np.float32), targets))
+        metadata = {"window": np.array([start, end]), "pnr": np.array([pnr]), "fps": np.array([float(fps)])}
+        samples.append(Sample(str(index), "", np.zeros(0, np.int64), np.zeros(0, np.float32), {}, metadata=metadata))
     table = frame_table(samples, arrays["in/logits"])
     fixture.check("official", np.abs(table["frame"] - (arrays["in/pnr_frame"] - arrays["in/start_frame"])) / fps)
     fixture.check("published", np.abs(table["candidate"] - arrays["in/pnr_frame"]) / fps)

@@ -76,7 +76,9 @@ def described(task: str, sample: Sample) -> dict[str, Any]:
         "last_pos_s": float(sample.pos[-1]),
     }
     if task in ("ar", "oscc", "mq"):
-        out["segments_s"] = targets["segments"].tolist()
+        segments = targets["segments"] if task == "mq" else sample.segments
+        assert segments is not None
+        out["segments_s"] = segments.tolist()
     if task in ("ar", "lta"):
         out |= {"verbs": targets["verbs"].tolist(), "nouns": targets["nouns"].tolist()}
     if task == "oscc":
@@ -86,14 +88,14 @@ def described(task: str, sample: Sample) -> dict[str, Any]:
     if task == "pnr":
         from egopack.tasks.pnr import candidate_frames
 
-        start, end = targets["window"].tolist()
+        start, end = sample.metadata["window"].tolist()
         out |= {
             "rows": sample.rows.tolist(),
             "label_index": int(targets["frame_labels"].argmax()),
             "candidate_frames": candidate_frames(start, end).tolist(),
             "start_frame": start,
             "end_frame": end,
-            "pnr_frame": int(targets["pnr"][0]),
+            "pnr_frame": int(sample.metadata["pnr"][0]),
         }
     return out
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def test_files_of_a_task(tmp_path: Path) -> None:
     read = read_split(tmp_path / "ar", "val")
     for got, want in zip(read, small.samples_of("ar", 3, 1), strict=True):
         assert (got.key, got.video_uid) == (want.key, want.video_uid)
-        np.testing.assert_array_equal(got.targets["segments"], want.targets["segments"])
+        np.testing.assert_array_equal(got.segments, want.segments)
     assert read_labels(tmp_path / "ar") == small.LABELS["ar"]
 
 
@@ -83,7 +84,7 @@ def test_an_empty_test_split_is_no_error(tmp_path: Path) -> None:
 
 def test_of_samples_with_one_key_the_first_is_kept(tmp_path: Path) -> None:
     first, second = small.samples_of("ar", 2)
-    again = Sample(first.key, "elsewhere", second.rows, second.pos, second.targets)
+    again = replace(second, key=first.key, video_uid="elsewhere")
     report = index(tmp_path, {split: [first, again, second] for split in ("train", "val", "test_unannotated")})
     assert report["val"]["samples"] == 2
     assert report["val"]["skipped"]["repeated id"] == {"count": 1, "examples": [first.key]}

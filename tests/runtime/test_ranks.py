@@ -171,7 +171,8 @@ def test_parts_of_a_batch_are_the_batch(world: int) -> None:
     for index, (whole, _) in enumerate(loader.epoch(2)):
         own = [part[index] for part in parts if part[index].own]
         assert [key for one in own for key in one.keys] == list(whole.keys)
-        assert torch.equal(torch.cat([one.targets["window"] for one in own]), whole.targets["window"])
+        labels = torch.cat([one.targets["frame_labels"] for one in own])
+        assert torch.equal(labels, whole.targets["frame_labels"])
         assert torch.equal(torch.cat([one.x for one in own]), whole.x)
         assert all(part[index].keys == whole.keys[:1] for part in parts if not part[index].own)
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from egopack.data.loader import Loader
@@ -90,10 +91,7 @@ def novel(name: str) -> Network:
 def hollow() -> dict[str, Loader]:
     """AR clips of which most have no node in any segment, so that a rank, or all, need no neck."""
     loader = loaders_of(batch_size=2, tasks=("ar",))["ar"]
-    between = [
-        replace(sample, targets=sample.targets | {"segments": sample.targets["segments"] * 0 + 0.01})
-        for sample in loader.samples[2:]
-    ]
+    between = [replace(sample, segments=np.full_like(sample.segments, 0.01)) for sample in loader.samples[2:]]
     loader.samples = [*loader.samples[:2], *between]
     return {"ar": loader}
 

@@ -18,8 +18,7 @@ from egopack.ego4d.skips import Skips
 from egopack.model.network import Network, NetworkSpec, TaskSpec
 from egopack.params import BackboneParams, TaskParams
 from egopack.tasks.base import Labels, SampleSource, Task, load_task
-from egopack.tasks.oscc import text_rows
-from egopack.tasks.pnr import window_targets
+from egopack.tasks.pnr import frame_labels
 
 WIDTH, HIDDEN, AVAILABLE = 6, 8, 200
 GRID = Grid(16, 30.0)
@@ -95,10 +94,12 @@ def _sample(name: str, index: int, generator: np.random.Generator, horizon: int)
     parts = int(generator.integers(1, 4))
     start = generator.uniform(0, 0.6 * end_s, parts)
     segments = np.stack([start, start + generator.uniform(0.1, 0.4 * end_s, parts)], axis=1).astype(np.float32)
-    targets: dict[str, np.ndarray]
+    more: dict[str, Any] = {"segments": segments} if name in ("ar", "oscc") else {}
     if name == "pnr":
         first = int(generator.integers(0, 1000))
-        targets = window_targets(first, first + 240, first + int(generator.integers(0, 240))) | {
+        targets = {"frame_labels": frame_labels(first, first + 240, first + int(generator.integers(0, 240)))}
+        more["metadata"] = {
+            "window": np.array([first, first + 240]),
             "pnr": np.array([first + 100]),
             "available": np.array([AVAILABLE]),
             "stride": np.array([GRID.stride]),
@@ -106,18 +107,18 @@ def _sample(name: str, index: int, generator: np.random.Generator, horizon: int)
         }
     elif name == "mq":
         targets = {"segments": segments, "classes": generator.integers(0, 4, parts)}
-        targets |= {"duration": np.array([end_s]), "offset": np.array([0.0])}
+        more["metadata"] = {"duration": np.array([end_s]), "offset": np.array([0.0])}
     elif name == "scenario":
         targets = {"scenarios": np.eye(3, dtype=np.float32)[[index % 3]]}
     elif name == "oscc":
-        ids = text_rows([f"{index}-{part}" for part in range(parts)], 4)
-        targets = {"segments": segments, "changes": generator.integers(0, 2, parts), "unique_ids": ids}
+        targets = {"changes": generator.integers(0, 2, parts)}
+        more["texts"] = {"unique_ids": tuple(f"{index}-{part}" for part in range(parts))}
     else:
         count = horizon if name == "lta" else parts
         targets = {"verbs": generator.integers(0, 5, count), "nouns": generator.integers(0, 6, count)}
-        targets |= {"segments": segments} if name == "ar" else {}
     key = f"clip{index}#{index + 1}" if name == "lta" else f"clip{index}"
-    return Sample(key, f"video{index}", np.arange(nodes), GRID.positions(nodes, 0.0 if name == "pnr" else 0.5), targets)
+    pos = GRID.positions(nodes, 0.0 if name == "pnr" else 0.5)
+    return Sample(key, f"video{index}", np.arange(nodes), pos, targets, **more)
 
 
 def batch_of(samples: Sequence[Sample], *, levels: int = 1, radius_s: float = 2.0, width: int = WIDTH) -> Batch:

@@ -13,8 +13,8 @@ from tests.support.small import action
 
 def sample_with(verbs: list[int], nouns: list[int], key: str = "c") -> Sample:
     segments = np.zeros((len(verbs), 2), np.float32)
-    targets = {"segments": segments, "verbs": np.array(verbs), "nouns": np.array(nouns)}
-    return Sample(key, "v", np.arange(3), small.GRID.positions(3), targets)
+    targets = {"verbs": np.array(verbs), "nouns": np.array(nouns)}
+    return Sample(key, "v", np.arange(3), small.GRID.positions(3), targets, segments)
 
 
 @pytest.mark.parametrize("classes", [3, 5, 40])
@@ -52,7 +52,7 @@ def test_one_sample_a_clip_in_order_of_start() -> None:
     assert first.targets["verbs"].tolist() == [2, -1, 1]
     assert first.targets["nouns"].tolist() == [3, -1, 0]
     expected = [[(f - 100 + 100 % 16) / 30 for f in pair] for pair in ((120, 200), (120, 900), (300, 400))]
-    np.testing.assert_allclose(first.targets["segments"], expected, rtol=1e-6)
+    np.testing.assert_allclose(first.segments, expected, rtol=1e-6)
     np.testing.assert_allclose(first.pos, (0.5 + np.arange(len(first))) * 16 / 30, rtol=1e-6)
     assert source.skips.to_dict() == {
         "clip outside of the video's features": {"count": 1, "examples": ["f"]},
@@ -81,7 +81,8 @@ def test_predictions_are_the_best_classes_of_every_segment() -> None:
 def test_a_segment_between_two_nodes_is_no_nan() -> None:
     network = small.randomize(small.network_of("ar")).train()
     sample = small.samples_of("ar", 1)[0]
-    sample.targets["segments"][0] = [0.3, 0.31]
+    assert sample.segments is not None
+    sample.segments[0] = [0.3, 0.31]
     batch = small.batch_of([sample])
     task, outputs = network.head("ar"), network("ar", batch)
     assert not outputs["features"][0].any()

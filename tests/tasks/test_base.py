@@ -1,4 +1,4 @@
-"""The contract: what is fused, what is refused, and a task that needs one file."""
+"""The contract: what is kept, what is refused, and a task that needs one file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from egopack.model.regimes import multi_network, novel_network, single_network
 from egopack.params import InteractionParams
 from egopack.preparation.index import index_task
 from egopack.tasks import base
-from egopack.tasks.base import check_task, fuse, load_task, mean_logits
+from egopack.tasks.base import check_task, load_task
 from egopack.training.loaders import train_loader
 from egopack.training.loop import EpochReport, train
 from tests.support import small
@@ -36,21 +36,6 @@ BLOCK = {
     "train": {"batch_size": 4, "epochs": 12, "warmup_epochs": 1, "lr": 0.02},
     "egopack": {"batch_size": 4, "epochs": 2, "warmup_epochs": 1, "lr": 0.01},
 }
-
-
-def test_fuse_by_hand() -> None:
-    x, a, b = torch.randn(3, 5, 4)
-    assert fuse(x, None) is x
-    assert fuse(x, {}) is x
-    torch.testing.assert_close(fuse(x, {"a": a}), x + a)
-    torch.testing.assert_close(fuse(x, {"a": a, "b": b}, 0.01), x + 0.01 * (a + b) / 2)
-
-
-def test_mean_logits_by_hand() -> None:
-    x, a, b = torch.randn(3, 5, 4)
-    heads = {"a": lambda value: 2 * value, "b": lambda value: value - 1}
-    assert mean_logits(x, None, heads) is x
-    torch.testing.assert_close(mean_logits(x, {"a": a, "b": b}, heads), (x + 2 * a + b - 1) / 3)
 
 
 @pytest.mark.parametrize("name", small.TASKS)
@@ -92,9 +77,10 @@ import torch
 from torch.nn import functional as F
 
 from egopack.data.samples import Sample
+from egopack.nn.fusion import fuse
 from egopack.nn.heads import video_max
 from egopack.params import NoParams, TaskParams
-from egopack.tasks.base import Task, fuse
+from egopack.tasks.base import Task
 
 
 def sign_of(uid):

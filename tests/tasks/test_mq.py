@@ -58,8 +58,8 @@ def test_primary_segments_without_exact_duplicates_in_file_order() -> None:
     assert first.targets["classes"].tolist() == [2, 0, 3]
     expected = [[(f - 100 + 4) / 30 for f in pair] for pair in ((200, 260), (90, 120), (200, 260))]
     np.testing.assert_allclose(first.targets["segments"], expected, rtol=1e-5)
-    assert first.targets["duration"].tolist() == [pytest.approx(404 / 30)]
-    assert first.targets["offset"].tolist() == [pytest.approx(4 / 30)]
+    assert first.metadata["duration"].tolist() == [pytest.approx(404 / 30)]
+    assert first.metadata["offset"].tolist() == [pytest.approx(4 / 30)]
     assert (second.rows.tolist(), second.targets["segments"].shape) == ([0, 1, 2], (0, 2))
     assert {reason: entry["examples"] for reason, entry in source.skips.to_dict().items()} == {
         "clip outside of the video's features": ["c"],
@@ -186,7 +186,7 @@ def test_decoding_a_batch_equals_decoding_each_video() -> None:
         mine = together[together["key"] == sample.key].reset_index(drop=True)
         pd.testing.assert_frame_equal(mine, decoded([sample]), atol=1e-3, rtol=1e-3)
         assert mine["start"].min() >= 0
-        assert mine["end"].max() <= sample.targets["duration"][0] + 1e-4
+        assert mine["end"].max() <= sample.metadata["duration"][0] + 1e-4
         assert mine["score"].is_monotonic_decreasing
 
 
@@ -214,7 +214,7 @@ def test_the_truth_scores_a_hundred() -> None:
 
 def test_submission_counts_from_the_start_of_the_clip() -> None:
     (sample,) = small.samples_of("mq", 1)
-    sample.targets["offset"] = np.array([0.5])
+    sample.metadata["offset"] = np.array([0.5])
     rows = {"label": [1, 0, 2], "score": [0.4, 0.9, 0.8], "start": [1.5, 0.2, 0.1], "end": [2.0, 1.0, 0.4]}
     table = pd.DataFrame({"key": sample.key} | rows)
     submitted = json.loads(json.dumps(MomentQueries.submission(table, [sample], small.LABELS["mq"])))
@@ -227,7 +227,7 @@ def test_submission_counts_from_the_start_of_the_clip() -> None:
 def test_predictions_of_a_network_are_a_submission() -> None:
     samples = small.samples_of("mq", 3)
     for sample in samples:
-        sample.targets["offset"] = np.array([0.4])
+        sample.metadata["offset"] = np.array([0.4])
     submitted = MomentQueries.submission(decoded(samples), samples, small.LABELS["mq"])
     assert all(submitted["detect_results"][sample.key] for sample in samples)
 

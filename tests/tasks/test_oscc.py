@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from egopack.ego4d.records import Window
-from egopack.tasks.oscc import ObjectStateChange, text_rows, window_table
+from egopack.tasks.oscc import ObjectStateChange, window_table
 from tests.support import small
 
 
@@ -29,7 +29,7 @@ def test_windows_of_a_clip_are_one_sample() -> None:
     assert first.rows.tolist() == list(range(100 // 16, 440 // 16))
     assert first.targets["changes"].tolist() == [1, 0]
     expected = [[(f - 100 + 4) / 30 for f in pair] for pair in ((100, 340), (200, 440))]
-    np.testing.assert_allclose(first.targets["segments"], expected, rtol=1e-6)
+    np.testing.assert_allclose(first.segments, expected, rtol=1e-6)
     assert window_table([first, second], np.zeros(3))["unique_id"].tolist() == ["a", "b", "é-long"]
     assert not skips
 
@@ -51,10 +51,6 @@ def test_what_is_left_out_is_counted() -> None:
     }
     test, _ = samples_of(windows, "test_unannotated")
     assert [sample.targets["changes"].tolist() for sample in test] == [[-1], [-1, 1]]
-
-
-def test_text_rows_are_padded_bytes() -> None:
-    assert text_rows(["ab", ""], 3).tolist() == [[97, 98, 0], [0, 0, 0]]
 
 
 def test_predictions_scores_and_submission() -> None:

@@ -19,10 +19,10 @@ from egopack.tasks.pnr import (
     FRAMES,
     PointOfNoReturn,
     candidate_frames,
+    frame_labels,
     frame_rows,
     frame_table,
     keyframe_index,
-    window_targets,
 )
 from tests.support import small
 
@@ -103,21 +103,21 @@ def test_a_crop_obeys_its_rules(start: int, length: int, at: float, seed: int, a
         assert drawn is whole[0]
         return
     rows, candidates, positive = by_hand(low, high, pnr, available)
-    assert drawn.targets["window"].tolist() == [low, high]
+    assert drawn.metadata["window"].tolist() == [low, high]
     assert drawn.rows.tolist() == rows
     assert drawn.targets["frame_labels"].tolist() == [float(i == positive) for i in range(16)]
     assert start <= low < high <= end
     assert low <= pnr <= high
     assert abs(candidates[positive] - pnr) <= (high - low) / 16 + 1
     assert drawn.pos.tolist() == whole[0].pos.tolist()
-    assert whole[0].targets["window"].tolist() == [start, end]
+    assert whole[0].metadata["window"].tolist() == [start, end]
 
 
 def test_crops_differ_from_draw_to_draw() -> None:
     (sample,), _ = samples_of(window("a", 100, 340, 222))
     generator = np.random.default_rng(0)
     drawn = [
-        PointOfNoReturn.augment(sample, small.task_params("pnr"), generator).targets["window"].tolist()
+        PointOfNoReturn.augment(sample, small.task_params("pnr"), generator).metadata["window"].tolist()
         for _ in range(20)
     ]
     assert len(set(map(tuple, drawn))) > 10
@@ -130,8 +130,8 @@ def test_a_window_without_rows_has_none() -> None:
 
 
 def test_the_nearest_candidate_is_the_positive_and_the_earlier_of_two() -> None:
-    assert window_targets(0, 160, 15)["frame_labels"].tolist() == [0.0, 1.0] + [0.0] * 14  # 10 and 20 are as near
-    assert not window_targets(0, 160, -1)["frame_labels"].any()
+    assert frame_labels(0, 160, 15).tolist() == [0.0, 1.0] + [0.0] * 14  # 10 and 20 are as near
+    assert not frame_labels(0, 160, -1).any()
 
 
 def published_keyframe(logits: list[float]) -> int:

@@ -34,7 +34,8 @@ class Batch:
     """Samples side by side.
 
     `x` [N, D] features; `pyramid` the graphs over the N nodes; `targets` each [sum of counts, ...], concatenated in
-    sample order; `counts` how many rows of each target are each sample's. Unless `own`, another rank computes these
+    sample order; `counts` how many rows of each target are each sample's;
+    `segment_nodes` the nodes in each of their segments, if they have any. Unless `own`, another rank computes these
     samples too and they count there. `total(count)` is a count over the whole batch, however many ranks have a part of
     it: the count itself where nobody else has.
     """
@@ -105,11 +106,7 @@ def collate(samples: Sequence[Sample], features: Sequence[np.ndarray], *, levels
         for name in samples[0].targets
     }
     counts = {name: tuple(len(sample.targets[name]) for sample in samples) for name in targets}
-    segment_nodes = None
-    if "segments" in targets:
-        segment_nodes = nodes_in_segments(
-            [sample.pos for sample in samples], [sample.targets["segments"] for sample in samples]
-        )
+    segments = [sample.segments for sample in samples if sample.segments is not None]
     x = np.concatenate(features)
     return Batch(
         keys=tuple(sample.key for sample in samples),
@@ -119,5 +116,5 @@ def collate(samples: Sequence[Sample], features: Sequence[np.ndarray], *, levels
         ),
         targets=targets,
         counts=counts,
-        segment_nodes=segment_nodes,
+        segment_nodes=nodes_in_segments([sample.pos for sample in samples], segments) if segments else None,
     )

@@ -13,10 +13,11 @@ from egopack.data.batch import Batch
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.labels import UNLABELLED, Labels
+from egopack.nn.fusion import Fusion, Streams
 from egopack.nn.heads import Classifier, segment_mean
 from egopack.nn.losses import cross_entropy
 from egopack.params import FusedModelParams, NoParams, TaskParams
-from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse, mean_logits
+from egopack.tasks.base import Outputs, SampleSource, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,18 +46,14 @@ class ActionRecognition(Task):
         size, inner, dropout = self.model.features, self.model.classifier_hidden, self.model.dropout
         self.verb = Classifier(size, labels["verbs"], hidden=inner, dropout=dropout)
         self.noun = Classifier(size, labels["nouns"], hidden=inner, dropout=dropout)
-        extra = streams if self.model.fusion == "logits" else ()
-        self.stream = nn.ModuleDict(
-            {
-                name: nn.ModuleDict(
-                    {
-                        "verb": Classifier(size, labels["verbs"], hidden=inner, dropout=dropout, last_bias=False),
-                        "noun": Classifier(size, labels["nouns"], hidden=inner, dropout=dropout, last_bias=False),
-                    }
-                )
-                for name in extra
+
+        def heads() -> dict[str, nn.Module]:
+            return {
+                "verb": Classifier(size, labels["verbs"], hidden=inner, dropout=dropout, last_bias=False),
+                "noun": Classifier(size, labels["nouns"], hidden=inner, dropout=dropout, last_bias=False),
             }
-        )
+
+        self.stream = Fusion(self.model.fusion, streams, heads)
 
     @classmethod
     def labels(cls, annotations: Annotations) -> Labels:
@@ -76,12 +73,13 @@ class ActionRecognition(Task):
                 continue
             actions = sorted(actions, key=lambda action: action.start)
             frames = np.array([[action.start, action.end] for action in actions])
+            segments = source.grid.seconds(frames, clip.clip_start).astype(np.float32)
             targets = {
-                "segments": source.grid.seconds(frames, clip.clip_start).astype(np.float32),
                 "verbs": np.array([UNLABELLED if action.verb is None else action.verb for action in actions]),
                 "nouns": np.array([UNLABELLED if action.noun is None else action.noun for action in actions]),
             }
-            samples.append(Sample(clip_uid, clip.video_uid, rows, source.grid.positions(len(rows)), targets))
+            pos = source.grid.positions(len(rows))
+            samples.append(Sample(clip_uid, clip.video_uid, rows, pos, targets, segments))
         return samples
 
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
@@ -89,16 +87,12 @@ class ActionRecognition(Task):
         return segment_mean(features[0], batch.segment_nodes)
 
     def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
-        pooled = self.align([self.neck(levels[0])], batch)
-        if self.model.fusion == "features":
-            pooled = fuse(pooled, streams)
-        outputs = {"features": pooled}
-        for part, head in (("verb", self.verb), ("noun", self.noun)):
-            logits = head(pooled)
-            if self.model.fusion == "logits":
-                logits = mean_logits(logits, streams, {name: heads[part] for name, heads in self.stream.items()})  # type: ignore[index]
-            outputs[f"{part}_logits"] = logits
-        return outputs
+        pooled = self.stream.fuse_features(self.align([self.neck(levels[0])], batch), streams)
+        return {
+            "features": pooled,
+            "verb_logits": self.stream.fuse_logits("verb", self.verb(pooled), streams),
+            "noun_logits": self.stream.fuse_logits("noun", self.noun(pooled), streams),
+        }
 
     def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         share = batch.share(batch.targets["verbs"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,7 @@ from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.labels import Labels
+from egopack.nn.fusion import Streams
 from egopack.nn.heads import Neck
 from egopack.params import NoParams, RegimeParams, Strict, TaskParams, check
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Outputs = dict[str, Tensor]
-Streams = Mapping[str, Tensor]  # support task -> features, aligned to the novel task and past their interaction
 
 
 @dataclass(frozen=True)
@@ -133,20 +133,6 @@ class Task(nn.Module, ABC):
     def submission(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> Any:
         """What the challenge server takes, as JSON-ready values; None where there is no challenge."""
         return None
-
-
-def fuse(features: Tensor, streams: Streams | None, scale: float = 1.0) -> Tensor:
-    """features + scale * mean of the streams; all [M, F]."""
-    if not streams:
-        return features
-    return features + scale * sum(streams.values()) / len(streams)
-
-
-def mean_logits(main: Tensor, streams: Streams | None, heads: Mapping[str, Callable[[Tensor], Tensor]]) -> Tensor:
-    """Mean of the main head's logits and those of one extra head per stream."""
-    if not streams:
-        return main
-    return (main + sum(heads[name](stream) for name, stream in streams.items())) / (1 + len(streams))
 
 
 @cache  # loaders ask for every sample, and to look for the file takes longer than all else that they do

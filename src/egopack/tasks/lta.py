@@ -17,11 +17,12 @@ from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.submissions import lta_submission
 from egopack.labels import UNLABELLED, Labels
+from egopack.nn.fusion import Streams, fuse
 from egopack.nn.heads import Classifier, video_max
 from egopack.nn.losses import cross_entropy
 from egopack.nn.tdgc import TDGC
 from egopack.params import Count, ModelParams, Positive, Strict, TaskParams
-from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse
+from egopack.tasks.base import Outputs, SampleSource, Task
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -27,11 +27,12 @@ from egopack.ego4d.records import MomentsClip
 from egopack.ego4d.submissions import mq_submission
 from egopack.errors import UserError
 from egopack.labels import Labels
+from egopack.nn.fusion import Streams
 from egopack.nn.heads import Classifier, NormedLinear, Readout, video_mean
 from egopack.nn.losses import diou_1d, sigmoid_focal
 from egopack.nn.targets import assign_targets
 from egopack.params import Count, ModelParams, NoParams, Positive, Strict, TaskParams
-from egopack.tasks.base import Outputs, SampleSource, Streams, Task
+from egopack.tasks.base import Outputs, SampleSource, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -128,13 +129,13 @@ class MomentQueries(Task):
                 source.skips.add("clip outside of the video's features", clip.clip_uid)
                 continue
             segments, classes = primary_segments(clip, ids, source)
-            targets = {
-                "segments": segments,
-                "classes": classes,
+            targets = {"segments": segments, "classes": classes}
+            metadata = {
                 "duration": source.grid.seconds(np.array([clip.end]), clip.start).astype(np.float64),
                 "offset": source.grid.seconds(np.array([clip.start]), clip.start).astype(np.float64),
             }
-            samples.append(Sample(clip.clip_uid, clip.video_uid, rows, source.grid.positions(len(rows)), targets))
+            pos = source.grid.positions(len(rows))
+            samples.append(Sample(clip.clip_uid, clip.video_uid, rows, pos, targets, metadata=metadata))
         return samples
 
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
@@ -174,7 +175,7 @@ class MomentQueries(Task):
         probability = torch.sigmoid(outputs["class_logits"].float()).cpu()
         offsets = outputs["offsets"].float().cpu()
         nodes = nodes_of_videos(probability, offsets, batch)
-        durations = [float(sample.targets["duration"][0]) for sample in samples]
+        durations = [float(sample.metadata["duration"][0]) for sample in samples]
         with ThreadPoolExecutor(torch.get_num_threads()) as threads:
             found = list(threads.map(partial(decode_segments, params=decode), nodes, durations))
         segments, scores, labels = (torch.cat(column).numpy() for column in zip(*found, strict=True))
@@ -214,7 +215,7 @@ class MomentQueries(Task):
         count = 200
         tables = []
         for sample in samples:
-            duration = float(sample.targets["duration"][0])
+            duration = float(sample.metadata["duration"][0])
             start = generator.uniform(0, duration, count)
             end = np.minimum(start + generator.choice(lengths, count), duration)
             label = generator.choice(len(frequency), count, p=frequency / frequency.sum())
@@ -224,7 +225,7 @@ class MomentQueries(Task):
 
     @classmethod
     def submission(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> Any:
-        offset = {sample.key: float(sample.targets["offset"][0]) for sample in samples}
+        offset = {sample.key: float(sample.metadata["offset"][0]) for sample in samples}
         found: dict[str, list[tuple[str, float, tuple[float, float]]]] = {sample.key: [] for sample in samples}
         for row in predictions.to_dict("records"):
             start, end = (max(row[edge] - offset[row["key"]], 0.0) for edge in ("start", "end"))

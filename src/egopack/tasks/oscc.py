@@ -14,10 +14,11 @@ from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.submissions import oscc_submission
 from egopack.labels import UNLABELLED, Labels
+from egopack.nn.fusion import Fusion, Streams
 from egopack.nn.heads import Classifier, segment_mean
 from egopack.nn.losses import cross_entropy
 from egopack.params import FusedModelParams, NoParams, TaskParams
-from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse, mean_logits
+from egopack.tasks.base import Outputs, SampleSource, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,15 +44,11 @@ class ObjectStateChange(Task):
         super().__init__(hidden, params, labels, streams)
         size, inner, dropout = self.model.features, self.model.classifier_hidden, self.model.dropout
         self.classifier = Classifier(size, len(CLASSES), hidden=inner, dropout=dropout)
-        extra = streams if self.model.fusion == "logits" else ()
-        self.stream = nn.ModuleDict(
-            {
-                name: nn.ModuleDict(
-                    {"classifier": Classifier(size, len(CLASSES), hidden=inner, dropout=dropout, last_bias=False)}
-                )
-                for name in extra
-            }
-        )
+
+        def heads() -> dict[str, nn.Module]:
+            return {"classifier": Classifier(size, len(CLASSES), hidden=inner, dropout=dropout, last_bias=False)}
+
+        self.stream = Fusion(self.model.fusion, streams, heads)
 
     @classmethod
     def labels(cls, annotations: Annotations) -> Labels:
@@ -61,7 +58,6 @@ class ObjectStateChange(Task):
     def samples(cls, source: SampleSource, split: str, params: TaskParams) -> list[Sample]:
         samples = []
         by_clip = source.annotations.windows_by_clip(split, source.skips)
-        id_size = max((len(window.unique_id.encode()) for windows in by_clip.values() for window in windows), default=1)
         for clip_id, windows in by_clip.items():
             if split != "test_unannotated":
                 known = [window for window in windows if window.state_change is not None]
@@ -79,12 +75,17 @@ class ObjectStateChange(Task):
                 continue
             frames = np.array([[window.start, window.end] for window in windows])
             states = [UNLABELLED if window.state_change is None else int(window.state_change) for window in windows]
-            targets = {
-                "segments": source.grid.seconds(frames, start).astype(np.float32),
-                "changes": np.array(states),
-                "unique_ids": text_rows([window.unique_id for window in windows], id_size),
-            }
-            samples.append(Sample(clip_id, windows[0].video_uid, rows, source.grid.positions(len(rows)), targets))
+            samples.append(
+                Sample(
+                    clip_id,
+                    windows[0].video_uid,
+                    rows,
+                    source.grid.positions(len(rows)),
+                    targets={"changes": np.array(states)},
+                    segments=source.grid.seconds(frames, start).astype(np.float32),
+                    texts={"unique_ids": tuple(window.unique_id for window in windows)},
+                )
+            )
         return samples
 
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
@@ -92,13 +93,8 @@ class ObjectStateChange(Task):
         return segment_mean(features[0], batch.segment_nodes)
 
     def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
-        pooled = self.align([self.neck(levels[0])], batch)
-        if self.model.fusion == "features":
-            pooled = fuse(pooled, streams)
-        logits = self.classifier(pooled)
-        if self.model.fusion == "logits":
-            logits = mean_logits(logits, streams, {name: heads["classifier"] for name, heads in self.stream.items()})  # type: ignore[index]
-        return {"features": pooled, "logits": logits}
+        pooled = self.stream.fuse_features(self.align([self.neck(levels[0])], batch), streams)
+        return {"features": pooled, "logits": self.stream.fuse_logits("classifier", self.classifier(pooled), streams)}
 
     def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         changes = batch.targets["changes"]
@@ -131,11 +127,6 @@ class ObjectStateChange(Task):
         )
 
 
-def text_rows(texts: Sequence[str], size: int) -> np.ndarray:
-    """UTF-8 bytes of each text, padded with zeros: uint8 [len(texts), size]."""
-    return np.stack([np.frombuffer(text.encode().ljust(size, b"\0"), np.uint8) for text in texts])
-
-
 def window_table(samples: Sequence[Sample], probability: np.ndarray) -> pd.DataFrame:
     """One row a window: `key`, `unique_id`, `probability` of a state change."""
     import pandas as pd
@@ -144,9 +135,7 @@ def window_table(samples: Sequence[Sample], probability: np.ndarray) -> pd.DataF
     return pd.DataFrame(
         {
             "key": np.repeat([sample.key for sample in samples], counts),
-            "unique_id": [
-                row.tobytes().rstrip(b"\0").decode() for sample in samples for row in sample.targets["unique_ids"]
-            ],
+            "unique_id": [unique_id for sample in samples for unique_id in sample.texts["unique_ids"]],
             "probability": probability,
         }
     )

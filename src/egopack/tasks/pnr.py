@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -19,9 +20,10 @@ from egopack.ego4d.records import Window
 from egopack.ego4d.submissions import pnr_submission
 from egopack.labels import Labels
 from egopack.nn.convolutions import position_encoding
+from egopack.nn.fusion import Fusion, Streams
 from egopack.nn.heads import Readout
 from egopack.params import FusedModelParams, Positive, Strict, TaskParams
-from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse, mean_logits
+from egopack.tasks.base import Outputs, SampleSource, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,10 +64,11 @@ class PointOfNoReturn(Task):
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
         super().__init__(hidden, params, labels, streams)
         self.classifier = Readout(self.model.features, 1)
-        extra = streams if self.model.fusion == "logits" else ()
-        self.stream = nn.ModuleDict(
-            {name: nn.ModuleDict({"classifier": Readout(self.model.features, 1)}) for name in extra}
-        )
+
+        def heads() -> dict[str, nn.Module]:
+            return {"classifier": Readout(self.model.features, 1)}
+
+        self.stream = Fusion(self.model.fusion, streams, heads, FUSION_SCALE)
 
     @classmethod
     def labels(cls, annotations: Annotations) -> Labels:
@@ -94,20 +97,17 @@ class PointOfNoReturn(Task):
     @classmethod
     def augment(cls, sample: Sample, params: TaskParams, generator: np.random.Generator) -> Sample:
         crop: PnrSamples = params.samples
-        (start, end), pnr, fps = (
-            sample.targets["window"],
-            int(sample.targets["pnr"][0]),
-            float(sample.targets["fps"][0]),
-        )
+        known = sample.metadata
+        (start, end), pnr, fps = known["window"], int(known["pnr"][0]), float(known["fps"][0])
         length = generator.uniform(crop.shortest_s, crop.longest_s)
         first = start / fps + generator.uniform(0, crop.longest_s - length)
         new_start, new_end = int(first * fps), int(min(first + length, end / fps) * fps)
         window = (int(start) if pnr < new_start else new_start, int(end) if pnr > new_end else new_end)
-        grid = Grid(int(sample.targets["stride"][0]), fps)
-        rows = frame_rows(*window, grid, int(sample.targets["available"][0]))
+        rows = frame_rows(*window, Grid(int(known["stride"][0]), fps), int(known["available"][0]))
         if not len(rows):
             return sample
-        return Sample(sample.key, sample.video_uid, rows, sample.pos, sample.targets | window_targets(*window, pnr))
+        targets = {"frame_labels": frame_labels(*window, pnr)}
+        return replace(sample, rows=rows, targets=targets, metadata=known | {"window": np.array(window)})
 
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
         return features[0]
@@ -115,11 +115,8 @@ class PointOfNoReturn(Task):
     def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
         frame = torch.arange(FRAMES, device=levels[0].device).repeat(len(batch))
         encoded = levels[0] + position_encoding(frame, levels[0].shape[1])
-        features = self.align([self.neck(encoded)], batch)
-        if self.model.fusion == "features":
-            return {"logits": self.classifier(fuse(features, streams, FUSION_SCALE))}
-        heads = {name: head["classifier"] for name, head in self.stream.items()}  # type: ignore[index]
-        return {"logits": mean_logits(self.classifier(features), streams, heads)}
+        features = self.stream.fuse_features(self.align([self.neck(encoded)], batch), streams)
+        return {"logits": self.stream.fuse_logits("classifier", self.classifier(features), streams)}
 
     def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         truth = batch.targets["frame_labels"]
@@ -133,9 +130,9 @@ class PointOfNoReturn(Task):
 
     @classmethod
     def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
-        pnr = np.array([sample.targets["pnr"][0] for sample in samples])
-        start = np.array([sample.targets["window"][0] for sample in samples])
-        fps = np.array([sample.targets["fps"][0] for sample in samples])
+        pnr = np.array([sample.metadata["pnr"][0] for sample in samples])
+        start = np.array([sample.metadata["window"][0] for sample in samples])
+        fps = np.array([sample.metadata["fps"][0] for sample in samples])
         official = np.abs(predictions["frame"].to_numpy() - (pnr - start)) / fps
         published = np.abs(predictions["candidate"].to_numpy() - pnr) / fps
         return {"error_s": float(official.mean()), "error_published_s": float(published.mean())}
@@ -164,12 +161,12 @@ def candidate_frames(start: np.ndarray | int, end: np.ndarray | int) -> np.ndarr
     return np.linspace(start, end, FRAMES, endpoint=False, axis=-1).astype(np.int64)
 
 
-def window_targets(start: int, end: int, pnr: int) -> dict[str, np.ndarray]:
-    """The targets that a crop changes: `window` [2] frames and the one positive of `frame_labels` [16]."""
+def frame_labels(start: int, end: int, pnr: int) -> np.ndarray:
+    """1 for the candidate frame that is the positive, 0 for the others: float32 [16]; no positive where `pnr` is -1."""
     labels = np.zeros(FRAMES, dtype=np.float32)
     if pnr >= 0:
         labels[np.abs(candidate_frames(start, end) - pnr).argmin()] = 1
-    return {"window": np.array([start, end], dtype=np.int64), "frame_labels": labels}
+    return labels
 
 
 def whole_window(window: Window, source: SampleSource) -> Sample | None:
@@ -179,13 +176,15 @@ def whole_window(window: Window, source: SampleSource) -> Sample | None:
     if not len(rows):
         return None
     pnr = -1 if window.pnr is None else window.pnr
-    targets = window_targets(window.start, window.end, pnr) | {
+    metadata = {
+        "window": np.array([window.start, window.end], dtype=np.int64),
         "pnr": np.array([pnr], dtype=np.int64),
         "available": np.array([available], dtype=np.int64),
         "stride": np.array([grid.stride], dtype=np.int64),
         "fps": np.array([grid.fps], dtype=np.float64),
     }
-    return Sample(window.unique_id, window.video_uid, rows, grid.positions(FRAMES, offset=0.0), targets)
+    targets, pos = {"frame_labels": frame_labels(window.start, window.end, pnr)}, grid.positions(FRAMES, offset=0.0)
+    return Sample(window.unique_id, window.video_uid, rows, pos, targets, metadata=metadata)
 
 
 def keyframe_index(logits: np.ndarray) -> np.ndarray:
@@ -200,7 +199,7 @@ def frame_table(samples: Sequence[Sample], logits: np.ndarray) -> pd.DataFrame:
     """
     import pandas as pd
 
-    window = np.stack([sample.targets["window"] for sample in samples])
+    window = np.stack([sample.metadata["window"] for sample in samples])
     length = window[:, 1] - window[:, 0]
     candidates = candidate_frames(window[:, 0], window[:, 1])
     return pd.DataFrame(

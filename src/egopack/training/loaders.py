@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -54,22 +53,8 @@ def _augment(name: str, params: TaskParams, sample: Sample, generator: np.random
 
 
 def training_samples(train: Sequence[Sample], val: Sequence[Sample], *, both: bool) -> list[Sample]:
-    """Samples to train on: the training split, or both; texts, which each split pads to its longest, to one width."""
-    if not both:
-        return list(train)
-    samples = [*train, *val]
-    widths = {
-        name: max(sample.targets[name].shape[1] for sample in samples)
-        for name, value in samples[0].targets.items()
-        if value.ndim == 2 and value.dtype == np.uint8
-    }
-    for index, sample in enumerate(samples):
-        padded = {
-            name: np.pad(sample.targets[name], ((0, 0), (0, width - sample.targets[name].shape[1])))
-            for name, width in widths.items()
-        }
-        samples[index] = replace(sample, targets=sample.targets | padded)
-    return samples
+    """Samples to train on: the training split, or both."""
+    return [*train, *val] if both else list(train)
 
 
 def multi_batch_sizes(lengths: Mapping[str, int], base_batch: int) -> dict[str, int]:

@@ -27,7 +27,7 @@ def test_files_of_the_repository(path: Path) -> None:
     params = load_params(path)
     for name, block in params.tasks.items():
         checked = check_task(name, block, path)
-        assert checked.regimes.pack in params.packs
+        assert checked.pack in params.packs
     assert params.comparison.multi_pack in params.packs
     assert params.synthetic.feature_set in params.data.features or path.name != "params.yaml"
 
@@ -178,8 +178,9 @@ def test_params_with_merges(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text.replace(f"train: {brief}", "train: {<<: *brief, lr: 0.5}"))
     params = load_params(path)
-    assert [block["egopack"]["lr"] for block in params.tasks.values()] == [0.01, 0.01]
-    assert [block["train"] for block in params.tasks.values()] == [VALID["tasks"]["ar"]["train"] | {"lr": 0.5}] * 2
+    assert [block.egopack.lr for block in params.tasks.values()] == [0.01, 0.01]
+    written = VALID["tasks"]["ar"]["train"] | {"lr": 0.5}
+    assert [block.train.model_dump(exclude_unset=True) for block in params.tasks.values()] == [written] * 2
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,11 +71,13 @@ def test_no_such_task() -> None:
         load_task("nope")
 
 
-def test_a_block_is_split_between_the_task_and_its_training() -> None:
+def test_a_block_is_checked_by_its_task() -> None:
     block = check_task("mq", BLOCK | {"decode": {"sigma": 0.5}})
-    assert block.params.model.features == small.HIDDEN
+    assert isinstance(block, load_task("mq").Params)
+    assert (block.model.features, block.model.momentum) == (small.HIDDEN, 0.9)
     assert block.decode.sigma == 0.5
-    assert (block.regimes.pack, block.regimes.train.lr, block.regimes.egopack.epochs) == ("p", 0.02, 2)
+    assert check_task("mq", BLOCK).decode == load_task("mq").Decode()
+    assert (block.pack, block.train.lr, block.egopack.epochs) == ("p", 0.02, 2)
     short = copy.deepcopy(BLOCK)
     del short["egopack"]
     with pytest.raises(UserError, match=r"^params\.yaml: tasks\.mq\.egopack: this key is missing$"):
@@ -184,40 +185,36 @@ def test_a_new_task_is_one_file(folder_of_tasks: Path, tmp_path: Path) -> None:
     rows = {f"v{index}-{'plus' if index % 3 else 'minus'}": 4 + index for index in range(24)}
     source = small.source_of(small.FakeAnnotations())
     folder = tmp_path / "samples"
-    index_task("toy", block, source.annotations, rows, small.GRID, folder)
-    assert json.loads((tmp_path / "settings" / "toy.json").read_text())["labels"] == {"signs": 2}
+    index_task("toy", load_task("toy"), block, source.annotations, rows, small.GRID, folder)
     samples, labels, features = read_split(folder, "train"), read_labels(folder), Shifted()
-    setup = (block.params, {name: len(classes) for name, classes in labels.items()})
+    sizes = {"toy": {name: len(classes) for name, classes in labels.items()}, "lta": small.sizes("lta")}
 
     torch.manual_seed(0)
-    network = single_network(small.WIDTH, small.backbone_params(), "toy", setup)
-    loader = train_loader("toy", block.params, samples, features, batch_size=4, radius_s=2.0, seed=0)
+    network = single_network(small.WIDTH, small.backbone_params(), "toy", block, sizes["toy"])
+    loader = train_loader("toy", block, samples, features, batch_size=4, radius_s=2.0, seed=0)
     reports: list[EpochReport] = []
-    train(network, {"toy": loader}, block.regimes.train, device=CPU, on_epoch=reports.append)
+    train(network, {"toy": loader}, block.train, device=CPU, on_epoch=reports.append)
     assert reports[-1].losses["toy/sign"] < 0.5 * reports[0].losses["toy/sign"]
     save_checkpoint(tmp_path / "model", network)
     table = predict(load_checkpoint(tmp_path / "model"), "toy", samples, features, block.decode, seed=0, device=CPU)
     assert table["key"].tolist() == [sample.key for sample in samples]
-    assert block.task.score(table, samples, labels)["accuracy"] > 90
-    assert block.task.submission(table, samples, labels) is None
+    assert load_task("toy").score(table, samples, labels)["accuracy"] > 90
+    assert load_task("toy").submission(table, samples, labels) is None
 
-    pack = multi_network(small.WIDTH, small.backbone_params(), {"toy": setup, "lta": lta_setup()}, levels=2)
+    members = {"toy": block, "lta": small.task_params("lta")}
+    pack = multi_network(small.WIDTH, small.backbone_params(), members, sizes, levels=2)
     actions = train_loader(
         "ar", small.task_params("ar"), small.samples_of("ar"), features, batch_size=2, radius_s=2.0, seed=0
     )
     prototypes = build_prototypes(pack, actions, verbs=5, nouns=6, device=CPU)
     novel = novel_network(
-        "oscc", (small.task_params("oscc"), small.sizes("oscc")), pack, prototypes, InteractionParams(k=2)
+        "oscc", small.task_params("oscc"), small.sizes("oscc"), pack, prototypes, InteractionParams(k=2)
     )
     novel_loader = train_loader(
         "oscc", small.task_params("oscc"), small.samples_of("oscc"), features, batch_size=2, radius_s=2.0, seed=0
     )
-    train(novel, {"oscc": novel_loader}, block.regimes.egopack, device=CPU, on_epoch=reports.append)
+    train(novel, {"oscc": novel_loader}, block.egopack, device=CPU, on_epoch=reports.append)
     assert np.isfinite(reports[-1].losses["oscc/change"])
-
-
-def lta_setup() -> tuple[base.TaskParams, dict[str, int]]:
-    return small.task_params("lta"), small.sizes("lta")
 
 
 @pytest.mark.parametrize(("content", "found"), [("x = 1", 0), (TOY + "\n\nclass Other(Toy):\n    pass\n", 2)])

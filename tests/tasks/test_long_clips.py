@@ -20,7 +20,7 @@ from egopack.model.regimes import single_network
 from egopack.params import FeatureSet, TrainParams
 from egopack.preparation.index import index_task
 from egopack.preparation.shards import write_shards
-from egopack.tasks.base import check_task
+from egopack.tasks.base import check_task, load_task
 from egopack.training.loaders import train_loader
 from egopack.training.loop import train
 from tests.support import small
@@ -97,7 +97,7 @@ def test_from_annotations_to_a_training_step_and_predictions(task: str, raw: Pat
         | {"model": {"features": small.HIDDEN, "classifier_hidden": 7}},
     )
     rows, folder = FeatureShards(raw / "shards").lengths(), tmp_path / task
-    report = index_task(task, block, Annotations(raw, "v1"), rows, Grid(16, 30.0), folder)
+    report = index_task(task, load_task(task), block, Annotations(raw, "v1"), rows, Grid(16, 30.0), folder)
     assert [part["samples"] for part in report.values()] == [2, 1, 1]
     assert not any(part["skipped"] for part in report.values())
     samples, shards = read_split(folder, "train"), FeatureShards(raw / "shards")
@@ -107,7 +107,7 @@ def test_from_annotations_to_a_training_step_and_predictions(task: str, raw: Pat
         expected = (np.array(EVENTS) - START) / 30.0
         np.testing.assert_allclose(sample.targets["segments"], expected, rtol=1e-6)
 
-    loader = train_loader(task, block.params, samples, shards, batch_size=2, radius_s=2.0, seed=0)
+    loader = train_loader(task, block, samples, shards, batch_size=2, radius_s=2.0, seed=0)
     ((batch, chosen),) = list(loader.epoch())
     assert min(len(sample.rows) for sample in chosen) == ROWS
     whole = np.concatenate([rows_of(sample.video_uid)[sample.rows] for sample in chosen])
@@ -115,7 +115,7 @@ def test_from_annotations_to_a_training_step_and_predictions(task: str, raw: Pat
 
     torch.manual_seed(0)
     labels = {name: len(classes) for name, classes in read_labels(folder).items()}
-    network = single_network(WIDTH, small.backbone_params(), task, (block.params, labels))
+    network = single_network(WIDTH, small.backbone_params(), task, block, labels)
     batch.x.requires_grad_()
     sum(network.head(task).loss(network(task, batch), batch).values()).backward()  # type: ignore[attr-defined]
     for row in (5, 1030, 1505, 2990):  # inside of the first event, and of those past row 1,024

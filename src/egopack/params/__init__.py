@@ -6,10 +6,11 @@ from egopack.params.checks import Count, CountOrZero, Fraction, Name, NonNegativ
 from egopack.params.data import DataParams, FeatureSet, SyntheticParams
 from egopack.params.load import Params, load_params
 from egopack.params.model import BackboneParams, ConvParams, FusedModelParams, InteractionParams, ModelParams
-from egopack.params.tasks import ComparisonParams, NoParams, RegimeParams, TaskParams
+from egopack.params.tasks import AnyBlock, ComparisonParams, NoParams, TaskBlock, TaskParams
 from egopack.params.training import ExtrasParams, MultiParams, OptimizerParams, RuntimeParams, TrainParams
 
 __all__ = [
+    "AnyBlock",
     "BackboneParams",
     "ComparisonParams",
     "ConvParams",
@@ -29,11 +30,11 @@ __all__ = [
     "OptimizerParams",
     "Params",
     "Positive",
-    "RegimeParams",
     "RuntimeParams",
     "Seed",
     "Strict",
     "SyntheticParams",
+    "TaskBlock",
     "TaskParams",
     "TrainParams",
     "check",

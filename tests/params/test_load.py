@@ -54,6 +54,15 @@ def test_the_compared_pack_must_exist(tmp_path: Path) -> None:
     assert refusal(changed("comparison.multi_pack", "al"), tmp_path).startswith("comparison.multi_pack: 'al'")
 
 
+def test_the_task_of_the_prototypes_must_exist(tmp_path: Path) -> None:
+    message = refusal(changed("prototypes", {"task": "lta"}), tmp_path)
+    assert message == "prototypes.task: 'lta' is not one of the tasks ar, mq"
+    tree = copy.deepcopy(VALID)
+    tree["tasks"] = {"lta": tree["tasks"]["ar"], "mq": tree["tasks"]["mq"]}
+    tree["packs"] = {"all": ["lta", "mq"], "without_ar": ["mq"], "without_mq": ["lta"]}
+    assert refusal(tree, tmp_path) == "prototypes.task: 'ar' is not one of the tasks lta, mq"
+
+
 def test_a_task_without_a_file(tmp_path: Path) -> None:
     tree = changed("tasks.juggling", copy.deepcopy(VALID["tasks"]["ar"]))
     with pytest.raises(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import egopack.tasks
 from egopack.data.splits import read_labels, read_split
 from egopack.errors import UserError
 from egopack.evaluation.predict import predict
@@ -20,7 +17,6 @@ from egopack.model.prototypes import build_prototypes
 from egopack.model.regimes import multi_network, novel_network, single_network
 from egopack.params import InteractionParams
 from egopack.preparation.index import index_task
-from egopack.tasks import base
 from egopack.tasks.base import check_task, fuse, load_task, mean_logits
 from egopack.training.loaders import train_loader
 from egopack.training.loop import EpochReport, train
@@ -150,24 +146,6 @@ class Toy(Task):
         signs = generator.integers(0, 2, len(samples))
         return pd.DataFrame({"key": [sample.key for sample in samples], "sign": signs})
 '''
-
-
-@pytest.fixture
-def folder_of_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with the tasks that there are, in place of the package's own; new files may be added."""
-    folder = tmp_path / "tasks"
-    folder.mkdir()
-    for path in Path(base.__file__).parent.glob("*.py"):
-        (folder / path.name).symlink_to(path)
-    monkeypatch.setattr(base, "__file__", str(folder / "base.py"))
-    monkeypatch.setattr(egopack.tasks, "__path__", [*egopack.tasks.__path__, str(folder)])
-    before = set(sys.modules)
-    yield folder
-    for name in set(sys.modules) - before:
-        if name.startswith("egopack.tasks."):
-            del sys.modules[name]
-            if hasattr(egopack.tasks, name.rpartition(".")[2]):
-                delattr(egopack.tasks, name.rpartition(".")[2])
 
 
 class Shifted(small.Features):

@@ -5,7 +5,14 @@ from __future__ import annotations
 from egopack.params.checks import Count, CountOrZero, Fraction, Name, NonNegative, Positive, Seed, Strict, check
 from egopack.params.data import DataParams, FeatureSet, SyntheticParams
 from egopack.params.load import Params, load_params
-from egopack.params.model import BackboneParams, ConvParams, FusedModelParams, InteractionParams, ModelParams
+from egopack.params.model import (
+    BackboneParams,
+    ConvParams,
+    FusedModelParams,
+    InteractionParams,
+    ModelParams,
+    PrototypesParams,
+)
 from egopack.params.tasks import AnyBlock, ComparisonParams, NoParams, TaskBlock, TaskParams
 from egopack.params.training import ExtrasParams, MultiParams, OptimizerParams, RuntimeParams, TrainParams
 
@@ -30,6 +37,7 @@ __all__ = [
     "OptimizerParams",
     "Params",
     "Positive",
+    "PrototypesParams",
     "RuntimeParams",
     "Seed",
     "Strict",

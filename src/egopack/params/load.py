@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from egopack.errors import UserError
 from egopack.params.checks import Name, Seed, Strict, TaskName, check
 from egopack.params.data import DataParams, SyntheticParams
-from egopack.params.model import BackboneParams, InteractionParams
+from egopack.params.model import BackboneParams, InteractionParams, PrototypesParams
 from egopack.params.tasks import AnyBlock, ComparisonParams
 from egopack.params.training import MultiParams, RuntimeParams
 
@@ -31,6 +31,7 @@ class Params(Strict):
     backbone: BackboneParams = Field(description="the shared network")
     multi: MultiParams = Field(description="multi-task training")
     interaction: InteractionParams = Field(description="how features consult prototypes")
+    prototypes: PrototypesParams = Field(PrototypesParams(), description="what prototypes are made of")
     comparison: ComparisonParams = Field(description="the comparison of the regimes")
     packs: dict[Name, list[str]] = Field(description="packs by their names: support tasks that are trained together")
     tasks: dict[TaskName, AnyBlock] = Field(description="tasks by their names, those of src/egopack/tasks/*.py")
@@ -54,6 +55,9 @@ class Params(Strict):
         if self.comparison.multi_pack not in self.packs:
             known = ", ".join(self.packs)
             raise ValueError(f"comparison.multi_pack: {self.comparison.multi_pack!r} is not one of the packs {known}")
+        if self.prototypes.task not in self.tasks:
+            known = ", ".join(self.tasks)
+            raise ValueError(f"prototypes.task: {self.prototypes.task!r} is not one of the tasks {known}")
         return self
 
 

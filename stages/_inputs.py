@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import stages
-from stages._common import PARAMS, load_all
+from stages._common import load_all
 
 if TYPE_CHECKING:
     from egopack.params import Params
@@ -52,7 +52,7 @@ class Reads:
 
     def names(self, patterns: tuple[str, ...], params: Params, key: str) -> list[str]:
         """The patterns with tasks and packs filled in."""
-        pack = key if self.each == "packs" else params.tasks[key].get("pack", "") if key else ""
+        pack = key if self.each == "packs" else params.tasks[key].pack if key else ""
         members = params.packs.get(pack, [])
         found: list[str] = []
         for pattern in patterns:
@@ -76,22 +76,8 @@ def values(params: Params, keys: list[str]) -> dict[str, Any]:
     """The value of each key, with the defaults of what params.yaml leaves out; those of a task's own fields are code
     of the task.
     """
-    whole = params.model_dump(mode="json") | {"tasks": tasks_with_defaults(params)}
+    whole = params.model_dump(mode="json")
     return {key: _value(whole, key) for key in keys}
-
-
-def tasks_with_defaults(params: Params) -> dict[str, Any]:
-    """The blocks of all tasks, the defaults of their trainings filled in."""
-    from egopack.params import TrainParams, check
-
-    def filled(task: str, part: str, value: Any) -> Any:
-        if part not in ("train", "egopack"):
-            return value
-        return check(TrainParams, value, file=PARAMS, key=f"tasks.{task}.{part}").model_dump(mode="json")
-
-    return {
-        task: {part: filled(task, part, value) for part, value in block.items()} for task, block in params.tasks.items()
-    }
 
 
 def _value(whole: Any, key: str) -> Any:

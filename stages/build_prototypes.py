@@ -13,16 +13,16 @@ from stages._ranks import SharedStage
 if TYPE_CHECKING:
     from egopack.runtime.ranks import Ranks
 
-READS = Reads(("runtime.reproducible", "packs.{pack}"), built=("{members}",), each="packs")
+READS = Reads(("runtime.reproducible", "prototypes", "packs.{pack}"), built=("{members}",), each="packs")
 
 
 @click.command(cls=SharedStage)
 @click.argument("pack")
 @click.pass_obj
 def main(ranks: Ranks, pack: str) -> None:
-    """Average what every task of PACK makes of each (verb, noun) pair of the AR training split.
+    """Average what every task of PACK makes of each (verb, noun) pair that the training split of `prototypes.task` has.
 
-    Reads data/models/multi/PACK, data/samples/ar and data/shards; writes data/prototypes/PACK.safetensors.
+    Reads data/models/multi/PACK, data/samples/<that task> and data/shards; writes data/prototypes/PACK.safetensors.
     """
     params = load(READS)
     from egopack.data.loader import Loader
@@ -35,12 +35,13 @@ def main(ranks: Ranks, pack: str) -> None:
 
     device = set_up(params.runtime)
     network = load_checkpoint(MODELS / "multi" / pack)
-    samples, labels = read_split(SAMPLES / "ar", "train"), read_labels(SAMPLES / "ar")
+    task = params.prototypes.task
+    samples, labels = read_split(SAMPLES / task, "train"), read_labels(SAMPLES / task)
     loader = Loader(samples, FeatureShards(SHARDS), batch_size=8, levels=1, radius_s=network.spec.backbone.radius_s)
-    verbs, nouns = len(labels["verbs"]), len(labels["nouns"])
+    verbs, nouns = (len(labels.get(part, ())) for part in ("verbs", "nouns"))
     with progress(len(samples) // ranks.world, f"prototypes {pack}", "clip", silent=not ranks.is_main) as bar:
         built = build_prototypes(
-            network, loader, verbs=verbs, nouns=nouns, device=device, on_batch=bar.update, ranks=ranks
+            network, loader, verbs=verbs, nouns=nouns, device=device, task=task, on_batch=bar.update, ranks=ranks
         )
     if ranks.is_main:
         save_prototypes(PROTOTYPES / f"{pack}.safetensors", built)

@@ -19,10 +19,10 @@ def described() -> dict[Path, str]:
 
     from egopack import tasks
     from egopack.params.reference import page, schema
-    from egopack.tasks.base import load_task
+    from egopack.tasks.base import block_model, load_task
 
     names = sorted(module.name for module in pkgutil.iter_modules(tasks.__path__) if module.name != "base")
-    known = {name: (task.Params, task.Decode) for name, task in zip(names, map(load_task, names), strict=True)}
+    known = {name: block_model(load_task(name)) for name in names}
     return {PAGE: page(known), SCHEMA: json.dumps(schema(known), indent=1, ensure_ascii=False) + "\n"}
 
 

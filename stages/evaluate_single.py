@@ -28,7 +28,7 @@ def main(task: str) -> None:
     from egopack.files import write_json
     from egopack.model.checkpoint import load_checkpoint
     from egopack.runtime.device import set_up
-    from egopack.tasks.base import check_task
+    from egopack.tasks.base import check_task, load_task
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
     device = set_up(params.runtime, params.seed)
@@ -46,8 +46,9 @@ def main(task: str) -> None:
     )
     write_json(METRICS / "single" / f"{task}.json", scores)
     samples, labels = read_split(folder, "val"), read_labels(folder)
-    guessed = block.task.chance(read_split(folder, "train"), samples, labels, np.random.default_rng(params.seed))
-    write_json(METRICS / "chance" / f"{task}.json", rounded(block.task.score(guessed, samples, labels)))
+    kind = load_task(task)
+    guessed = kind.chance(read_split(folder, "train"), samples, labels, np.random.default_rng(params.seed))
+    write_json(METRICS / "chance" / f"{task}.json", rounded(kind.score(guessed, samples, labels)))
 
 
 if __name__ == "__main__":

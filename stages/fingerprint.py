@@ -22,9 +22,9 @@ def main() -> None:
     from egopack.files import write_json
     from egopack.model import initial_weights
 
-    begins = initial_weights.initial_checkpoints(params, PARAMS)
+    begins = initial_weights.initial_checkpoints(params)
     folders = {training: None if folder is None else start_folder(folder) for training, folder in begins.items()}
-    named = {task: block["annotations"] for task, block in params.tasks.items() if "annotations" in block}
+    named = {task: block.annotations for task, block in params.tasks.items()}
     for task, source in named.items():
         if source not in list(SOURCES):
             raise UserError(f"{PARAMS}: tasks.{task}.annotations: {source!r} is not one of {', '.join(SOURCES)}")

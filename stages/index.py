@@ -26,13 +26,14 @@ def main(task: str) -> None:
     from egopack.data.shard_reader import video_lengths
     from egopack.ego4d.annotations import Annotations
     from egopack.preparation.index import index_task
-    from egopack.tasks.base import check_task
+    from egopack.tasks.base import check_task, load_task
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
     first = next(iter(params.data.features.values()))
     annotations = Annotations(raw_root(params), params.data.version)
     report = index_task(
         task,
+        load_task(task),
         block,
         annotations,
         video_lengths(VIDEOS),

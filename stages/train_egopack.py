@@ -47,10 +47,10 @@ def main(ranks: Ranks, task: str) -> None:
     device = set_up(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
     labels = count_classes(SAMPLES / task)
-    pack = load_checkpoint(MODELS / "multi" / block.regimes.pack)
-    prototypes = load_prototypes(PROTOTYPES / f"{block.regimes.pack}.safetensors")
-    network = novel_network(task, (block.params, labels), pack, prototypes, params.interaction)
-    how = block.regimes.egopack
+    pack = load_checkpoint(MODELS / "multi" / block.pack)
+    prototypes = load_prototypes(PROTOTYPES / f"{block.pack}.safetensors")
+    network = novel_network(task, block, labels, pack, prototypes, params.interaction)
+    how = block.egopack
     training = training_of(f"egopack/{task}", network, how, params, device, ranks)
     training.run_alone(task, how.batch_size, features)
 

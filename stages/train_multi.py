@@ -43,16 +43,12 @@ def main(ranks: Ranks, pack: str) -> None:
 
     device = set_up(params.runtime, params.seed)
     features, how = FeatureShards(SHARDS), params.multi
-    setups = {
-        task: (check_task(task, params.tasks[task], PARAMS).params, count_classes(SAMPLES / task))
-        for task in pack_members(params, pack)
-    }
-    network = multi_network(features.width, params.backbone, setups, how.levels)
-    tasks, samples = {}, {}
-    for task, (own, _) in setups.items():
-        tasks[task], samples[task] = own, samples_of(SAMPLES / task, how)
+    blocks = {task: check_task(task, params.tasks[task], PARAMS) for task in pack_members(params, pack)}
+    labels = {task: count_classes(SAMPLES / task) for task in blocks}
+    network = multi_network(features.width, params.backbone, blocks, labels, how.levels)
+    samples = {task: samples_of(SAMPLES / task, how) for task in blocks}
     radius_s = params.backbone.radius_s
-    loaders = multi_loaders(tasks, samples, features, how.base_batch, radius_s=radius_s, seed=params.seed)
+    loaders = multi_loaders(blocks, samples, features, how.base_batch, radius_s=radius_s, seed=params.seed)
     training_of(f"multi/{pack}", network, how, params, device, ranks, pack).run(loaders)
 
 

@@ -44,8 +44,8 @@ def main(ranks: Ranks, task: str) -> None:
     device = set_up(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
     labels = count_classes(SAMPLES / task)
-    network = single_network(features.width, params.backbone, task, (block.params, labels))
-    how = block.regimes.train
+    network = single_network(features.width, params.backbone, task, block, labels)
+    how = block.train
     training = training_of(f"single/{task}", network, how, params, device, ranks)
     training.run_alone(task, how.batch_size, features)
 

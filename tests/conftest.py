@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ settle(ANYWHERE)  # before torch is imported, as every stage does with params.ya
 
 import torch  # noqa: E402
 
+import egopack.tasks  # noqa: E402
+from egopack.tasks import base  # noqa: E402
 from tests.support.workplace import Workplace, write_small_corpus  # noqa: E402
 
 PARITY_DIR = Path(__file__).parent / "parity"
@@ -51,3 +55,21 @@ def workplace(tmp_path: Path, small_corpus: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("EGO4D_ROOT", raising=False)
     monkeypatch.delenv("DVC_ROOT", raising=False)
     return Workplace(tmp_path, small_corpus)
+
+
+@pytest.fixture
+def folder_of_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with the tasks that there are, in place of the package's own; new files may be added."""
+    folder = tmp_path / "tasks"
+    folder.mkdir()
+    for path in Path(base.__file__).parent.glob("*.py"):
+        (folder / path.name).symlink_to(path)
+    monkeypatch.setattr(base, "__file__", str(folder / "base.py"))
+    monkeypatch.setattr(egopack.tasks, "__path__", [*egopack.tasks.__path__, str(folder)])
+    before = set(sys.modules)
+    yield folder
+    for name in set(sys.modules) - before:
+        if name.startswith("egopack.tasks."):
+            del sys.modules[name]
+            if hasattr(egopack.tasks, name.rpartition(".")[2]):
+                delattr(egopack.tasks, name.rpartition(".")[2])

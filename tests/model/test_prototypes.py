@@ -81,6 +81,22 @@ def test_the_network_has_no_dropout_and_learns_nothing() -> None:
     assert not built(samples_of()).rows["mq"].requires_grad
 
 
+@pytest.mark.parametrize("name", ["mq", "lta", "oscc"])
+def test_samples_without_segments_of_verbs_and_nouns(name: str) -> None:
+    loader = Loader(small.samples_of(name), small.Features(), batch_size=2, levels=1, radius_s=2.0)
+    message = rf"^params\.yaml: prototypes\.task: samples of '{name}' have no segments with a verb and a noun each"
+    with pytest.raises(UserError, match=message):
+        build_prototypes(network_of(), loader, verbs=VERBS, nouns=NOUNS, device=CPU, task=name)
+
+
+def test_no_segment_with_both_labels() -> None:
+    samples = small.samples_of("ar", 4)
+    for index, sample in enumerate(samples):
+        sample.targets["nouns" if index % 2 else "verbs"][:] = -1
+    with pytest.raises(UserError, match=r"no segment of 'ar' in the train split has both a verb and a noun label$"):
+        built(samples)
+
+
 def test_round_trip_and_bytes(tmp_path: Path) -> None:
     prototypes = built(samples_of())
     for name in ("a", "b"):

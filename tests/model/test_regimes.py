@@ -13,6 +13,7 @@ from egopack.params import InteractionParams
 from tests.support import small
 
 INTERACTION = InteractionParams(k=3, hidden=5)
+SIZES = {name: small.sizes(name) for name in small.TASKS}
 
 
 def setup(name: str, **model: Any) -> tuple[Any, dict[str, int]]:
@@ -22,7 +23,9 @@ def setup(name: str, **model: Any) -> tuple[Any, dict[str, int]]:
 def pack_of(*names: str, levels: int = 3, **model: Any) -> Network:
     torch.manual_seed(0)
     backbone = small.backbone_params()
-    return multi_network(small.WIDTH, backbone, {name: setup(name, **model) for name in names}, levels)
+    return multi_network(
+        small.WIDTH, backbone, {name: small.task_params(name, **model) for name in names}, SIZES, levels
+    )
 
 
 def prototypes_of(*names: str, width: int = small.HIDDEN, count: int = 4) -> Prototypes:
@@ -32,7 +35,7 @@ def prototypes_of(*names: str, width: int = small.HIDDEN, count: int = 4) -> Pro
 
 def test_a_single_network_is_as_deep_as_its_task() -> None:
     for name in small.TASKS:
-        network = single_network(small.WIDTH, small.backbone_params(), name, setup(name))
+        network = single_network(small.WIDTH, small.backbone_params(), name, *setup(name))
         assert len(network.backbone.level) == (3 if name == "mq" else 1)
         assert list(network.task) == [name]
         assert not len(network.support)
@@ -46,7 +49,7 @@ def test_a_pack_has_the_levels_that_it_is_given() -> None:
 
 def test_a_novel_network_starts_from_its_pack() -> None:
     pack, prototypes = small.randomize(pack_of("ar", "mq")), prototypes_of("ar", "mq")
-    network = novel_network("lta", setup("lta"), pack, prototypes, INTERACTION)
+    network = novel_network("lta", *setup("lta"), pack, prototypes, INTERACTION)
     assert (list(network.task), list(network.support)) == (["lta"], ["ar", "mq"])
     assert len(network.backbone.level) == 1  # of the pack's three, those that the task reads
     for name, value in network.backbone.state_dict().items():
@@ -57,7 +60,7 @@ def test_a_novel_network_starts_from_its_pack() -> None:
 
 
 def test_a_deep_novel_task_reads_the_levels_of_its_pack() -> None:
-    network = novel_network("mq", setup("mq"), pack_of("ar", "lta"), prototypes_of("ar", "lta"), INTERACTION)
+    network = novel_network("mq", *setup("mq"), pack_of("ar", "lta"), prototypes_of("ar", "lta"), INTERACTION)
     assert len(network.backbone.level) == 3
     outputs = network("mq", small.batch_of(small.samples_of("mq"), levels=3))
     assert outputs["class_logits"].isfinite().all()
@@ -88,15 +91,17 @@ def test_what_a_novel_task_cannot_be_helped_by(
     name: str, model: dict[str, Any], pack: dict[str, Any], prototypes: tuple[str, ...], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        novel_network(name, setup(name, **model), pack_of("ar", "lta", **pack), prototypes_of(*prototypes), INTERACTION)
+        novel_network(
+            name, *setup(name, **model), pack_of("ar", "lta", **pack), prototypes_of(*prototypes), INTERACTION
+        )
 
 
 def test_streams_of_moment_queries_need_the_width_of_the_backbone() -> None:
     pack = pack_of("ar", "lta", features=4)
     with pytest.raises(UserError, match=r"tasks\.mq\.model\.features 4: must be the backbone's width 8"):
-        novel_network("mq", setup("mq", features=4), pack, prototypes_of("ar", "lta", width=4), INTERACTION)
+        novel_network("mq", *setup("mq", features=4), pack, prototypes_of("ar", "lta", width=4), INTERACTION)
 
 
 def test_prototypes_of_another_width() -> None:
     with pytest.raises(UserError, match="prototypes"):
-        novel_network("oscc", setup("oscc"), pack_of("ar"), prototypes_of("ar", width=5), INTERACTION)
+        novel_network("oscc", *setup("oscc"), pack_of("ar"), prototypes_of("ar", width=5), INTERACTION)

@@ -27,7 +27,7 @@ def test_files_of_the_repository(path: Path) -> None:
     params = load_params(path)
     for name, block in params.tasks.items():
         checked = check_task(name, block, path)
-        assert checked.regimes.pack in params.packs
+        assert checked.pack in params.packs
     assert params.comparison.multi_pack in params.packs
     assert params.synthetic.feature_set in params.data.features or path.name != "params.yaml"
 
@@ -52,6 +52,15 @@ def test_a_pack_that_is_a_list(tmp_path: Path) -> None:
 
 def test_the_compared_pack_must_exist(tmp_path: Path) -> None:
     assert refusal(changed("comparison.multi_pack", "al"), tmp_path).startswith("comparison.multi_pack: 'al'")
+
+
+def test_the_task_of_the_prototypes_must_exist(tmp_path: Path) -> None:
+    message = refusal(changed("prototypes", {"task": "lta"}), tmp_path)
+    assert message == "prototypes.task: 'lta' is not one of the tasks ar, mq"
+    tree = copy.deepcopy(VALID)
+    tree["tasks"] = {"lta": tree["tasks"]["ar"], "mq": tree["tasks"]["mq"]}
+    tree["packs"] = {"all": ["lta", "mq"], "without_ar": ["mq"], "without_mq": ["lta"]}
+    assert refusal(tree, tmp_path) == "prototypes.task: 'ar' is not one of the tasks lta, mq"
 
 
 def test_a_task_without_a_file(tmp_path: Path) -> None:
@@ -178,8 +187,9 @@ def test_params_with_merges(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text(text.replace(f"train: {brief}", "train: {<<: *brief, lr: 0.5}"))
     params = load_params(path)
-    assert [block["egopack"]["lr"] for block in params.tasks.values()] == [0.01, 0.01]
-    assert [block["train"] for block in params.tasks.values()] == [VALID["tasks"]["ar"]["train"] | {"lr": 0.5}] * 2
+    assert [block.egopack.lr for block in params.tasks.values()] == [0.01, 0.01]
+    written = VALID["tasks"]["ar"]["train"] | {"lr": 0.5}
+    assert [block.train.model_dump(exclude_unset=True) for block in params.tasks.values()] == [written] * 2
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ import yaml
 
 from egopack.data.samples import Sample
 from egopack.model.regimes import single_network
-from egopack.params import load_params
-from egopack.tasks.base import TaskBlock, check_task
+from egopack.params import TaskBlock, load_params
+from egopack.tasks.base import check_task
 from egopack.tasks.pnr import frame_labels
 from egopack.training.loaders import train_loader
 from egopack.training.loop import train
@@ -102,7 +102,7 @@ def test_value_of_the_paper(key: str) -> None:
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_accepts_its_block(task: str) -> None:
-    assert block(task).regimes.pack == f"without_{task}"
+    assert block(task).pack == f"without_{task}"
 
 
 def test_it_differs_from_the_quickstart_in_values_alone() -> None:
@@ -176,11 +176,11 @@ def test_two_steps_at_full_width(task: str, capsys: pytest.CaptureFixture[str]) 
     one, generator = block(task), np.random.default_rng(0)
     labels = {"ar": ("verbs", "nouns"), "lta": ("verbs", "nouns"), "oscc": ("changes",), "pnr": (), "mq": ("moments",)}
     torch.manual_seed(0)
-    network = single_network(256, PARAMS.backbone, task, (one.params, {name: CLASSES[name] for name in labels[task]}))
-    settings = one.regimes.train
+    network = single_network(256, PARAMS.backbone, task, one, {name: CLASSES[name] for name in labels[task]})
+    settings = one.train
     samples = [sample(task, index, generator) for index in range(2 * settings.batch_size)]
     loader = train_loader(
-        task, one.params, samples, Random(), batch_size=settings.batch_size, radius_s=PARAMS.backbone.radius_s, seed=0
+        task, one, samples, Random(), batch_size=settings.batch_size, radius_s=PARAMS.backbone.radius_s, seed=0
     )
     assert len(loader) == 2
     before = [parameter.detach().clone() for parameter in network.parameters()]

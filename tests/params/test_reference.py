@@ -15,16 +15,16 @@ from dvc.utils.serialize import load_yaml
 from jsonschema import Draft7Validator
 from pydantic import BaseModel
 
-from egopack.params import Params, RegimeParams
+from egopack.params import Params
 from egopack.params.reference import page, schema
-from egopack.tasks.base import load_task
+from egopack.tasks.base import block_model, load_task
 from stages.describe_params import PAGE, SCHEMA, described, main
 from tests.support.params_tree import VALID, block_at, load_all, refusal
 
 ROOT = Path(__file__).parents[2]
 FILES = ("params.yaml", "params.ego4d.yaml")
 NAMES = sorted(path.stem for path in (ROOT / "src/egopack/tasks").glob("[a-z]*.py") if path.stem != "base")
-KNOWN = {name: (load_task(name).Params, load_task(name).Decode) for name in NAMES}
+KNOWN = {name: block_model(load_task(name)) for name in NAMES}
 VALIDATOR = Draft7Validator(schema(KNOWN))
 
 
@@ -140,7 +140,7 @@ def models(model: type[BaseModel], seen: set[type[BaseModel]]) -> Iterator[type[
 
 def test_every_param_is_described_and_on_the_page() -> None:
     text, seen = page(KNOWN), set[type[BaseModel]]()
-    roots = [Params, RegimeParams, *(model for pair in KNOWN.values() for model in pair)]
+    roots = [Params, *KNOWN.values()]
     found = [model for root in roots for model in models(root, seen)]
     assert len(found) > 20
     for model in found:

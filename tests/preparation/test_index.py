@@ -11,18 +11,15 @@ import pytest
 from egopack.data.samples import Sample
 from egopack.data.splits import read_labels, read_split
 from egopack.errors import UserError
-from egopack.params import RegimeParams
 from egopack.preparation.index import index_task
 from egopack.tasks.ar import ActionRecognition
-from egopack.tasks.base import SampleSource, TaskBlock
-from egopack.tasks.mq import MqDecode
+from egopack.tasks.base import SampleSource, check_task
 from tests.support import small
+from tests.support.params_tree import VALID
 
-TRAIN = {"batch_size": 4, "epochs": 2, "warmup_epochs": 1, "lr": 0.01}
 
-
-def block_of(samples: dict[str, list[Sample]], **decode: Any) -> TaskBlock:
-    """A block whose task finds the given samples and skips one item in each split."""
+def task_of(samples: dict[str, list[Sample]]) -> type[ActionRecognition]:
+    """A task that finds the given samples and skips one item in each split."""
 
     class Found(ActionRecognition):
         @classmethod
@@ -30,18 +27,17 @@ def block_of(samples: dict[str, list[Sample]], **decode: Any) -> TaskBlock:
             source.skips.add("video without features", f"{split}-item")
             return samples[split]
 
-    regimes = RegimeParams.model_validate({"pack": "p", "train": TRAIN, "egopack": TRAIN})
-    return TaskBlock(Found, small.task_params("ar"), MqDecode(**decode), regimes)
+    return Found
 
 
-def index(folder: Path, samples: dict[str, list[Sample]] | None = None, **decode: Any) -> dict[str, Any]:
+def index(folder: Path, samples: dict[str, list[Sample]] | None = None) -> dict[str, Any]:
     if samples is None:
         samples = {
             split: small.samples_of("ar", 3, seed) for seed, split in enumerate(("train", "val", "test_unannotated"))
         }
     source = small.source_of(small.FakeAnnotations())
-    block = block_of(samples, **decode)
-    return index_task("ar", block, source.annotations, {}, small.GRID, folder / "ar")
+    block = check_task("ar", VALID["tasks"]["ar"])
+    return index_task("ar", task_of(samples), block, source.annotations, {}, small.GRID, folder / "ar")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

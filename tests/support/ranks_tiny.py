@@ -81,11 +81,13 @@ def novel(name: str) -> Network:
     """A task and the help of two others."""
     support = [other for other in ("lta", "oscc", "pnr") if other != name][:2]
     torch.manual_seed(0)
-    setups = {task: (small.task_params(task), small.sizes(task)) for task in (*support, name)}
-    pack = multi_network(small.WIDTH, small.backbone_params(), {task: setups[task] for task in support}, 3)
+    params, sizes = ({task: of(task) for task in support} for of in (small.task_params, small.sizes))
+    pack = multi_network(small.WIDTH, small.backbone_params(), params, sizes, 3)
     rows = {task: torch.randn(5, small.HIDDEN) for task in support}
     prototypes = Prototypes(rows, torch.zeros(5, dtype=torch.int64), torch.arange(5))
-    return novel_network(name, setups[name], pack, prototypes, InteractionParams(k=2, hidden=4))
+    return novel_network(
+        name, small.task_params(name), small.sizes(name), pack, prototypes, InteractionParams(k=2, hidden=4)
+    )
 
 
 def hollow() -> dict[str, Loader]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-import egopack.tasks
 from egopack.data.splits import read_labels, read_split
 from egopack.errors import UserError
 from egopack.evaluation.predict import predict
@@ -20,7 +17,6 @@ from egopack.model.prototypes import build_prototypes
 from egopack.model.regimes import multi_network, novel_network, single_network
 from egopack.params import InteractionParams
 from egopack.preparation.index import index_task
-from egopack.tasks import base
 from egopack.tasks.base import check_task, load_task
 from egopack.training.loaders import train_loader
 from egopack.training.loop import EpochReport, train
@@ -56,11 +52,13 @@ def test_no_such_task() -> None:
         load_task("nope")
 
 
-def test_a_block_is_split_between_the_task_and_its_training() -> None:
+def test_a_block_is_checked_by_its_task() -> None:
     block = check_task("mq", BLOCK | {"decode": {"sigma": 0.5}})
-    assert block.params.model.features == small.HIDDEN
+    assert isinstance(block, load_task("mq").Params)
+    assert (block.model.features, block.model.momentum) == (small.HIDDEN, 0.9)
     assert block.decode.sigma == 0.5
-    assert (block.regimes.pack, block.regimes.train.lr, block.regimes.egopack.epochs) == ("p", 0.02, 2)
+    assert check_task("mq", BLOCK).decode == load_task("mq").Decode()
+    assert (block.pack, block.train.lr, block.egopack.epochs) == ("p", 0.02, 2)
     short = copy.deepcopy(BLOCK)
     del short["egopack"]
     with pytest.raises(UserError, match=r"^params\.yaml: tasks\.mq\.egopack: this key is missing$"):
@@ -135,24 +133,6 @@ class Toy(Task):
 '''
 
 
-@pytest.fixture
-def folder_of_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with the tasks that there are, in place of the package's own; new files may be added."""
-    folder = tmp_path / "tasks"
-    folder.mkdir()
-    for path in Path(base.__file__).parent.glob("*.py"):
-        (folder / path.name).symlink_to(path)
-    monkeypatch.setattr(base, "__file__", str(folder / "base.py"))
-    monkeypatch.setattr(egopack.tasks, "__path__", [*egopack.tasks.__path__, str(folder)])
-    before = set(sys.modules)
-    yield folder
-    for name in set(sys.modules) - before:
-        if name.startswith("egopack.tasks."):
-            del sys.modules[name]
-            if hasattr(egopack.tasks, name.rpartition(".")[2]):
-                delattr(egopack.tasks, name.rpartition(".")[2])
-
-
 class Shifted(small.Features):
     """Features whose first column tells the video's sign."""
 
@@ -168,40 +148,37 @@ def test_a_new_task_is_one_file(folder_of_tasks: Path, tmp_path: Path) -> None:
     rows = {f"v{index}-{'plus' if index % 3 else 'minus'}": 4 + index for index in range(24)}
     source = small.source_of(small.FakeAnnotations())
     folder = tmp_path / "samples"
-    index_task("toy", block, source.annotations, rows, small.GRID, folder)
+    index_task("toy", load_task("toy"), block, source.annotations, rows, small.GRID, folder)
     samples, labels, features = read_split(folder, "train"), read_labels(folder), Shifted()
     assert labels == {"signs": ("minus", "plus")}
-    setup = (block.params, {name: len(classes) for name, classes in labels.items()})
+    sizes = {"toy": {name: len(classes) for name, classes in labels.items()}, "lta": small.sizes("lta")}
 
     torch.manual_seed(0)
-    network = single_network(small.WIDTH, small.backbone_params(), "toy", setup)
-    loader = train_loader("toy", block.params, samples, features, batch_size=4, radius_s=2.0, seed=0)
+    network = single_network(small.WIDTH, small.backbone_params(), "toy", block, sizes["toy"])
+    loader = train_loader("toy", block, samples, features, batch_size=4, radius_s=2.0, seed=0)
     reports: list[EpochReport] = []
-    train(network, {"toy": loader}, block.regimes.train, device=CPU, on_epoch=reports.append)
+    train(network, {"toy": loader}, block.train, device=CPU, on_epoch=reports.append)
     assert reports[-1].losses["toy/sign"] < 0.5 * reports[0].losses["toy/sign"]
     save_checkpoint(tmp_path / "model", network)
     table = predict(load_checkpoint(tmp_path / "model"), "toy", samples, features, block.decode, seed=0, device=CPU)
     assert table["key"].tolist() == [sample.key for sample in samples]
-    assert block.task.score(table, samples, labels)["accuracy"] > 90
-    assert block.task.submission(table, samples, labels) is None
+    assert load_task("toy").score(table, samples, labels)["accuracy"] > 90
+    assert load_task("toy").submission(table, samples, labels) is None
 
-    pack = multi_network(small.WIDTH, small.backbone_params(), {"toy": setup, "lta": lta_setup()}, levels=2)
+    members = {"toy": block, "lta": small.task_params("lta")}
+    pack = multi_network(small.WIDTH, small.backbone_params(), members, sizes, levels=2)
     actions = train_loader(
         "ar", small.task_params("ar"), small.samples_of("ar"), features, batch_size=2, radius_s=2.0, seed=0
     )
     prototypes = build_prototypes(pack, actions, verbs=5, nouns=6, device=CPU)
     novel = novel_network(
-        "oscc", (small.task_params("oscc"), small.sizes("oscc")), pack, prototypes, InteractionParams(k=2)
+        "oscc", small.task_params("oscc"), small.sizes("oscc"), pack, prototypes, InteractionParams(k=2)
     )
     novel_loader = train_loader(
         "oscc", small.task_params("oscc"), small.samples_of("oscc"), features, batch_size=2, radius_s=2.0, seed=0
     )
-    train(novel, {"oscc": novel_loader}, block.regimes.egopack, device=CPU, on_epoch=reports.append)
+    train(novel, {"oscc": novel_loader}, block.egopack, device=CPU, on_epoch=reports.append)
     assert np.isfinite(reports[-1].losses["oscc/change"])
-
-
-def lta_setup() -> tuple[base.TaskParams, dict[str, int]]:
-    return small.task_params("lta"), small.sizes("lta")
 
 
 @pytest.mark.parametrize(("content", "found"), [("x = 1", 0), (TOY + "\n\nclass Other(Toy):\n    pass\n", 2)])

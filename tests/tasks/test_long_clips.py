@@ -20,7 +20,7 @@ from egopack.model.regimes import single_network
 from egopack.params import FeatureSet, TrainParams
 from egopack.preparation.index import index_task
 from egopack.preparation.shards import write_shards
-from egopack.tasks.base import check_task
+from egopack.tasks.base import check_task, load_task
 from egopack.training.loaders import train_loader
 from egopack.training.loop import train
 from tests.support import small
@@ -98,7 +98,7 @@ def test_from_annotations_to_a_training_step_and_predictions(task: str, raw: Pat
     )
     shards, folder = FeatureShards(raw / "shards"), tmp_path / task
     rows = shards.lengths()
-    report = index_task(task, block, Annotations(raw, "v1"), rows, Grid(16, 30.0), folder)
+    report = index_task(task, load_task(task), block, Annotations(raw, "v1"), rows, Grid(16, 30.0), folder)
     assert [part["samples"] for part in report.values()] == [2, 1, 1]
     assert not any(part["skipped"] for part in report.values())
     samples = read_split(folder, "train")
@@ -109,7 +109,7 @@ def test_from_annotations_to_a_training_step_and_predictions(task: str, raw: Pat
         segments = sample.targets["segments"] if task == "mq" else sample.segments
         np.testing.assert_allclose(segments, expected, rtol=1e-6)
 
-    loader = train_loader(task, block.params, samples, shards, batch_size=2, radius_s=2.0, seed=0)
+    loader = train_loader(task, block, samples, shards, batch_size=2, radius_s=2.0, seed=0)
     ((batch, chosen),) = list(loader.epoch())
     assert min(len(sample.rows) for sample in chosen) == ROWS
     whole = np.concatenate([rows_of(sample.video_uid)[sample.rows] for sample in chosen])
@@ -117,7 +117,7 @@ def test_from_annotations_to_a_training_step_and_predictions(task: str, raw: Pat
 
     torch.manual_seed(0)
     labels = {name: len(classes) for name, classes in read_labels(folder).items()}
-    network = single_network(WIDTH, small.backbone_params(), task, (block.params, labels))
+    network = single_network(WIDTH, small.backbone_params(), task, block, labels)
     batch.x.requires_grad_()
     sum(network.head(task).loss(network(task, batch), batch).values()).backward()  # type: ignore[attr-defined]
     for row in (5, 1030, 1505, 2990):  # inside of the first event, and of those past row 1,024

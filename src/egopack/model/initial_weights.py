@@ -9,7 +9,7 @@ from egopack.ego4d.manifest import file_entry
 from egopack.errors import UserError
 from egopack.model.checkpoint import SPEC, WEIGHTS
 from egopack.model.network import Network
-from egopack.params import OptimizerParams, Params, RegimeParams, check
+from egopack.params import OptimizerParams, Params
 
 
 def named_folder(params: OptimizerParams, pack: str = "") -> str | None:
@@ -18,18 +18,12 @@ def named_folder(params: OptimizerParams, pack: str = "") -> str | None:
     return named and named.replace("{pack}", pack)
 
 
-def initial_checkpoints(params: Params, file: Path | str) -> dict[str, str | None]:
-    """What each training starts from, by its name (single/ar, multi/all, egopack/ar): a folder, or None.
-
-    Raises:
-        UserError: a task's settings of training are wrong; `file` is where they stand.
-    """
+def initial_checkpoints(params: Params) -> dict[str, str | None]:
+    """What each training starts from, by its name (single/ar, multi/all, egopack/ar): a folder, or None."""
     found = {f"multi/{pack}": named_folder(params.multi, pack) for pack in params.packs}
     for task, block in params.tasks.items():
-        own = {part: block[part] for part in RegimeParams.model_fields if part in block}
-        regimes = check(RegimeParams, own, file=file, key=f"tasks.{task}")
-        found[f"single/{task}"] = named_folder(regimes.train)
-        found[f"egopack/{task}"] = named_folder(regimes.egopack)
+        found[f"single/{task}"] = named_folder(block.train)
+        found[f"egopack/{task}"] = named_folder(block.egopack)
     return found
 
 

@@ -38,20 +38,28 @@ def build_prototypes(
     verbs: int,
     nouns: int,
     device: torch.device,
+    task: str = "ar",
     on_batch: Callable[[int], object] = lambda samples: None,
     ranks: Ranks = ALONE,
 ) -> Prototypes:
-    """Average each support task's neck on the level-0 nodes over every AR segment of the loader, by (verb, noun) pair.
+    """Average each support task's neck on the level-0 nodes over every segment of the loader, by (verb, noun) pair.
 
     The network is used in evaluation mode. Segments without a verb or a noun label take no part, pairs without a
     segment have no row. Ranks take turns at the batches.
+
+    Raises:
+        UserError: samples of this `task` have no segments with verbs and nouns, or none has both labels.
     """
+    key = "params.yaml: prototypes.task"
     network.to(device).eval()
     counts = torch.zeros(verbs * nouns, dtype=torch.float64, device=device)
     sums = {name: counts.new_zeros(verbs * nouns, network.head(name).neck.size) for name in network.task}
     for batch, _ in loader.epoch(first=ranks.rank, every=ranks.world):
         batch = batch.to(device)
-        assert batch.segment_nodes is not None, "prototypes are built from AR samples"
+        if batch.segment_nodes is None or not {"verbs", "nouns"} <= batch.targets.keys():
+            raise UserError(
+                f"{key}: samples of {task!r} have no segments with a verb and a noun each; name a task that has them"
+            )
         nodes = network.backbone(batch.x, batch.pyramid[:1])[0]
         verb, noun = batch.targets["verbs"], batch.targets["nouns"]
         labelled = ((verb >= 0) & (noun >= 0)).double()
@@ -63,6 +71,8 @@ def build_prototypes(
         on_batch(len(batch))
     counts = ranks.all_reduce(counts).cpu()
     seen = torch.nonzero(counts)[:, 0]
+    if not len(seen):
+        raise UserError(f"{key}: no segment of {task!r} in the train split has both a verb and a noun label")
     rows = {name: (ranks.all_reduce(own).cpu()[seen] / counts[seen, None]).float() for name, own in sums.items()}
     return Prototypes(rows, verb=seen // nouns, noun=seen % nouns)
 

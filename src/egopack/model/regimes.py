@@ -9,30 +9,42 @@ from egopack.model.network import NeckSpec, Network, NetworkSpec, TaskSpec, star
 from egopack.model.prototypes import Prototypes
 from egopack.params import BackboneParams, InteractionParams, TaskParams
 
-TaskSetup = tuple[TaskParams, Mapping[str, int]]  # a task's params and the sizes of its label sets
+Sizes = Mapping[str, int]  # of a task's label sets
 
 
-def single_network(input_size: int, backbone: BackboneParams, name: str, setup: TaskSetup) -> Network:
+def single_network(input_size: int, backbone: BackboneParams, name: str, params: TaskParams, labels: Sizes) -> Network:
     """A backbone as deep as the task reads, and the task."""
-    return Network(
-        NetworkSpec(input_size=input_size, levels=setup[0].levels, backbone=backbone, tasks=_specs({name: setup}))
-    )
+    tasks = {name: task_spec(params, labels)}
+    return Network(NetworkSpec(input_size=input_size, levels=params.levels, backbone=backbone, tasks=tasks))
 
 
-def multi_network(input_size: int, backbone: BackboneParams, tasks: Mapping[str, TaskSetup], levels: int) -> Network:
-    """One backbone of `levels` and all tasks of a pack; a novel task may read levels that none of them does.
+def multi_network(
+    input_size: int,
+    backbone: BackboneParams,
+    tasks: Mapping[str, TaskParams],
+    labels: Mapping[str, Sizes],
+    levels: int,
+) -> Network:
+    """One backbone of `levels` and all tasks of a pack, each with its `labels`; a novel task may read levels that none
+    of them does.
 
     Raises:
         UserError: a task reads more levels than there are.
     """
-    for name, (params, _) in tasks.items():
+    for name, params in tasks.items():
         if params.levels > levels:
             raise UserError(f"params.yaml: tasks.{name}.levels: {params.levels}, but multi.levels is {levels}")
-    return Network(NetworkSpec(input_size=input_size, levels=levels, backbone=backbone, tasks=_specs(tasks)))
+    specs = {name: task_spec(params, labels[name]) for name, params in tasks.items()}
+    return Network(NetworkSpec(input_size=input_size, levels=levels, backbone=backbone, tasks=specs))
 
 
 def novel_network(
-    name: str, setup: TaskSetup, pack: Network, prototypes: Prototypes, interaction: InteractionParams
+    name: str,
+    params: TaskParams,
+    labels: Sizes,
+    pack: Network,
+    prototypes: Prototypes,
+    interaction: InteractionParams,
 ) -> Network:
     """The network of a novel task that starts from a pack and consults its prototypes.
 
@@ -40,7 +52,7 @@ def novel_network(
         UserError: the pack contains the task, has too few levels or another feature width, or has no prototypes of a
         task.
     """
-    params, support = setup[0], list(pack.spec.tasks)
+    support = list(pack.spec.tasks)
     if name in support:
         raise UserError(f"tasks.{name}.pack: the pack was trained with {name!r}, so it is not novel to it")
     if params.levels > pack.spec.levels:
@@ -70,7 +82,7 @@ def novel_network(
         input_size=pack.spec.input_size,
         levels=params.levels,
         backbone=pack.spec.backbone,
-        tasks=_specs({name: setup}),
+        tasks={name: task_spec(params, labels)},
         support=necks,
         interaction=interaction,
     )
@@ -79,8 +91,6 @@ def novel_network(
     return network
 
 
-def _specs(tasks: Mapping[str, TaskSetup]) -> dict[str, TaskSpec]:
-    return {
-        name: TaskSpec(params=params.model_dump(mode="json"), labels=dict(labels))
-        for name, (params, labels) in tasks.items()
-    }
+def task_spec(params: TaskParams, labels: Sizes) -> TaskSpec:
+    """What rebuilds a task, without the rest of its block."""
+    return TaskSpec(params=params.model_dump(mode="json", include={*TaskParams.model_fields}), labels=dict(labels))

@@ -5,11 +5,19 @@ from __future__ import annotations
 from egopack.params.checks import Count, CountOrZero, Fraction, Name, NonNegative, Positive, Seed, Strict, check
 from egopack.params.data import DataParams, FeatureSet, SyntheticParams
 from egopack.params.load import Params, load_params
-from egopack.params.model import BackboneParams, ConvParams, FusedModelParams, InteractionParams, ModelParams
-from egopack.params.tasks import ComparisonParams, NoParams, RegimeParams, TaskParams
+from egopack.params.model import (
+    BackboneParams,
+    ConvParams,
+    FusedModelParams,
+    InteractionParams,
+    ModelParams,
+    PrototypesParams,
+)
+from egopack.params.tasks import AnyBlock, ComparisonParams, NoParams, TaskBlock, TaskParams
 from egopack.params.training import ExtrasParams, MultiParams, OptimizerParams, RuntimeParams, TrainParams
 
 __all__ = [
+    "AnyBlock",
     "BackboneParams",
     "ComparisonParams",
     "ConvParams",
@@ -29,11 +37,12 @@ __all__ = [
     "OptimizerParams",
     "Params",
     "Positive",
-    "RegimeParams",
+    "PrototypesParams",
     "RuntimeParams",
     "Seed",
     "Strict",
     "SyntheticParams",
+    "TaskBlock",
     "TaskParams",
     "TrainParams",
     "check",

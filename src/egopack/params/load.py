@@ -10,17 +10,17 @@ import yaml
 from pydantic import Field, model_validator
 
 from egopack.errors import UserError
-from egopack.params.checks import NAME, Name, Seed, Strict, TaskName, check
+from egopack.params.checks import Name, Seed, Strict, TaskName, check
 from egopack.params.data import DataParams, SyntheticParams
-from egopack.params.model import BackboneParams, InteractionParams
-from egopack.params.tasks import ComparisonParams
+from egopack.params.model import BackboneParams, InteractionParams, PrototypesParams
+from egopack.params.tasks import AnyBlock, ComparisonParams
 from egopack.params.training import MultiParams, RuntimeParams
 
 MERGE = "tag:yaml.org,2002:merge"  # of the key <<
 
 
 class Params(Strict):
-    """The whole of params.yaml. Blocks under `tasks` are checked by the task that they are named after."""
+    """The whole of params.yaml. What is a task's own in its block is checked by that task."""
 
     seed: Seed = Field(description="from which all chance of training and evaluation follows")
     launcher: Annotated[str, Field(pattern=r"\S")] = Field(
@@ -31,9 +31,10 @@ class Params(Strict):
     backbone: BackboneParams = Field(description="the shared network")
     multi: MultiParams = Field(description="multi-task training")
     interaction: InteractionParams = Field(description="how features consult prototypes")
+    prototypes: PrototypesParams = Field(PrototypesParams(), description="what prototypes are made of")
     comparison: ComparisonParams = Field(description="the comparison of the regimes")
     packs: dict[Name, list[str]] = Field(description="packs by their names: support tasks that are trained together")
-    tasks: dict[TaskName, dict[str, Any]] = Field(description="tasks by their names, those of src/egopack/tasks/*.py")
+    tasks: dict[TaskName, AnyBlock] = Field(description="tasks by their names, those of src/egopack/tasks/*.py")
     runtime: RuntimeParams = Field(RuntimeParams(), description="what the computation runs on")
 
     @model_validator(mode="after")
@@ -45,27 +46,18 @@ class Params(Strict):
             if not members or len(set(members)) < len(members):
                 raise ValueError(f"packs.{pack}: {members!r} must name each of its tasks once")
         for task, block in self.tasks.items():
-            helper = block.get("pack")
-            if helper is not None and (not isinstance(helper, str) or helper not in self.packs):
-                raise ValueError(f"tasks.{task}.pack: {helper!r} is not one of the packs {', '.join(self.packs)}")
-            if helper is not None and task in self.packs[helper]:
+            if block.pack not in self.packs:
+                raise ValueError(f"tasks.{task}.pack: {block.pack!r} is not one of the packs {', '.join(self.packs)}")
+            if task in self.packs[block.pack]:
                 raise ValueError(
-                    f"tasks.{task}.pack: the pack {helper!r} contains {task!r} itself, so it is not novel to it"
+                    f"tasks.{task}.pack: the pack {block.pack!r} contains {task!r} itself, so it is not novel to it"
                 )
         if self.comparison.multi_pack not in self.packs:
             known = ", ".join(self.packs)
             raise ValueError(f"comparison.multi_pack: {self.comparison.multi_pack!r} is not one of the packs {known}")
-        return self
-
-    @model_validator(mode="after")
-    def _sources_are_names(self) -> Params:
-        for task, block in self.tasks.items():
-            source = block.get("annotations")
-            try:
-                if isinstance(source, str):
-                    NAME.checked(source)
-            except ValueError as error:
-                raise ValueError(f"tasks.{task}.annotations: {error} (got {source!r})") from None
+        if self.prototypes.task not in self.tasks:
+            known = ", ".join(self.tasks)
+            raise ValueError(f"prototypes.task: {self.prototypes.task!r} is not one of the tasks {known}")
         return self
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from egopack.params.checks import Count, Fraction, Positive, Strict
+from egopack.params.checks import Count, Fraction, Positive, Strict, TaskName
 
 
 class ConvParams(Strict):
@@ -53,6 +53,14 @@ class InteractionParams(Strict):
     stages: Count = Field(1, description="rounds, each of which consults the original prototypes")
     convs_per_stage: Count = Field(2, description="convolutions in a round")
     dropout: Fraction = Field(0.0, description="dropout at the beginning of a round")
+
+
+class PrototypesParams(Strict):
+    """What prototypes are made of (section 5 of the method)."""
+
+    task: TaskName = Field(
+        "ar", description="the task whose segments make the prototypes; each has a verb and a noun, as those of ar have"
+    )
 
 
 class ModelParams(Strict):

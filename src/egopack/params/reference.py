@@ -6,15 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import ConfigDict, Field, create_model
 from pydantic.json_schema import models_json_schema
 
 from egopack.params.checks import Strict
 from egopack.params.load import Params
-from egopack.params.model import ModelParams
-from egopack.params.tasks import RegimeParams, TaskParams
+from egopack.params.tasks import AnyBlock, TaskBlock
 
-Tasks = Mapping[str, tuple[type[TaskParams], type[Strict]]]  # name -> what checks its block, and `decode` in it
+Tasks = Mapping[str, type[TaskBlock]]  # name -> what checks its block
 Schema = dict[str, Any]
 
 GENERIC = "<task>"  # stands for the name of any other task
@@ -30,33 +28,6 @@ each key in place.
 A name is at most 64 letters, digits, `_` and `-`, and begins with a letter or a digit. A task's is that of its module,
 so it has no `-` and begins with a letter. A feature set's may have dots.
 """
-
-
-def _task_model(name: str, params: type[TaskParams], decode: type[Strict]) -> type[Strict]:
-    """The whole block of a task."""
-    made = Field(default_factory=decode, description="how predictions are made of the network's outputs")
-    fields: dict[str, Any] = {"decode": (decode, made)}
-    return create_model(f"{name}Block", __base__=(params, RegimeParams), __doc__="One task.", **fields)
-
-
-def _generic_task() -> type[Strict]:
-    """The block of a task of which nothing more is known."""
-
-    class AnyModel(ModelParams):
-        """A task's neck and head."""
-
-        model_config = ConfigDict(extra="allow")
-
-    class AnyDecode(Strict):
-        """How predictions are made; what can be set is the task's own."""
-
-        model_config = ConfigDict(extra="allow")
-
-    class AnyTask(TaskParams):
-        samples: dict[str, Any]
-        model: AnyModel
-
-    return _task_model("Any", AnyTask, AnyDecode)
 
 
 def _described(model: type[Strict], key: str) -> str:
@@ -82,8 +53,7 @@ def schema(tasks: Tasks) -> Schema:
     """The JSON schema (draft 7) of params.yaml. Blocks of `tasks` are checked in full, those of other tasks in what
     all tasks have.
     """
-    models = {name: _task_model(name, *pair) for name, pair in sorted(tasks.items())}
-    models[GENERIC] = _generic_task()
+    models: dict[str, type[TaskBlock]] = dict(sorted(tasks.items())) | {GENERIC: AnyBlock}
     outer: list[type[Strict]] = [Params, *models.values()]
     references, found = models_json_schema([(model, "validation") for model in outer])
     definitions: Schema = _tidied(found["$defs"])

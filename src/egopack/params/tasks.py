@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from egopack.params.checks import NAME, Count, Name, Strict
 from egopack.params.model import ModelParams
@@ -27,12 +27,32 @@ class TaskParams(Strict):
     model: ModelParams = Field(description="neck and head")
 
 
-class RegimeParams(Strict):
-    """How a task is trained alone and helped by a pack."""
+class TaskBlock(TaskParams):
+    """One task's block of params.yaml: what all tasks have is typed here, `samples`, `model` and `decode` are a task's
+    own (tasks/base.py: `check_task`).
+    """
 
     pack: Name = Field(description="the pack that helps the task in EgoPack; the task is not one of its members")
     train: TrainParams = Field(description="training alone")
     egopack: TrainParams = Field(description="training with the help of the pack")
+    decode: Any = Field(
+        default_factory=dict, description="how predictions are made of the network's outputs; may be left out"
+    )
+
+
+class AnyModel(ModelParams):
+    """A task's neck and head."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class AnyBlock(TaskBlock):
+    """One task."""
+
+    annotations: Name
+    samples: dict[str, Any]
+    model: AnyModel
+    decode: dict[str, Any] = {}  # noqa: RUF012  (pydantic copies it)
 
 
 class ComparisonParams(Strict):

@@ -20,7 +20,7 @@ from egopack.ego4d.manifest import check_whole
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.files import read_json
-from egopack.params import FeatureSet
+from egopack.params import FeatureSet, TaskBlock
 from egopack.preparation.index import NEEDED, index_split, nothing_usable
 from egopack.preparation.shards import ZEROED
 from egopack.preparation.survey import (
@@ -34,7 +34,7 @@ from egopack.preparation.survey import (
     count_skips,
     survey,
 )
-from egopack.tasks.base import TaskBlock
+from egopack.tasks.base import load_task
 
 Report = dict[str, Any]
 Features = Mapping[str, FeatureSet]
@@ -59,9 +59,7 @@ def check_data(
     problems: list[str] = []
     videos: list[Video] = []
     try:
-        check_whole(
-            root, version, features, sorted({block.params.annotations for block in blocks.values()} & {*SOURCES})
-        )
+        check_whole(root, version, features, sorted({block.annotations for block in blocks.values()} & {*SOURCES}))
     except UserError as error:
         problems.append(str(error))
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -161,7 +159,7 @@ def _check_task(
     report = {}
     for split in SPLITS:
         try:
-            report[split] = index_split(block, annotations, rows, grid, split)[1]
+            report[split] = index_split(load_task(name), block, annotations, rows, grid, split)[1]
         except UserError as error:
             problems.append(str(error))
             report[split] = {"found": {}, "samples": 0, "skipped": {}, "lacking": []}

@@ -14,13 +14,15 @@ from egopack.ego4d.layout import SPLITS
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.files import write_json
-from egopack.tasks.base import SampleSource, TaskBlock
+from egopack.params import TaskBlock
+from egopack.tasks.base import SampleSource, Task
 
 NEEDED = ("train", "val")  # a challenge's test split may be absent from a user's plans; these may not be empty
 
 
 def index_task(
     name: str,
+    task: type[Task],
     block: TaskBlock,
     annotations: Annotations,
     rows: Mapping[str, int],
@@ -37,27 +39,27 @@ def index_task(
     report: dict[str, Any] = {}
     found: dict[str, list[Sample]] = {}
     for split in SPLITS:
-        found[split], report[split] = index_split(block, annotations, rows, grid, split)
+        found[split], report[split] = index_split(task, block, annotations, rows, grid, split)
         if split in NEEDED and not found[split]:
             raise UserError(nothing_usable(name, block, split, report[split]))
     for split, samples in found.items():
         write_samples(split_file(folder, split), samples)
-    labels = block.task.labels(annotations)
+    labels = task.labels(annotations)
     write_json(folder / LABELS, {key: list(value) for key, value in labels.items()})
     write_json(folder / "report.json", report)
     return report
 
 
 def index_split(
-    block: TaskBlock, annotations: Annotations, rows: Mapping[str, int], grid: Grid, split: str
+    task: type[Task], block: TaskBlock, annotations: Annotations, rows: Mapping[str, int], grid: Grid, split: str
 ) -> tuple[list[Sample], dict[str, Any]]:
     """The samples of a split and its part of the report: what its file lists, what was skipped and why, and the videos
     that lack features.
     """
     source = SampleSource(annotations, rows, grid, Skips())
-    samples = distinct(block.task.samples(source, split, block.params), source.skips)
+    samples = distinct(task.samples(source, split, block), source.skips)
     return samples, {
-        "found": annotations.found(block.params.annotations, split),
+        "found": annotations.found(block.annotations, split),
         "samples": len(samples),
         "skipped": source.skips.to_dict(),
         "lacking": sorted(source.lacking),
@@ -67,7 +69,7 @@ def index_split(
 def nothing_usable(name: str, block: TaskBlock, split: str, report: Mapping[str, Any]) -> str:
     """What to say of a split that training needs and that has no sample."""
     reasons = ", ".join(f"{entry['count']} {reason}" for reason, entry in report["skipped"].items())
-    source = block.params.annotations
+    source = block.annotations
     return f"tasks.{name}: no usable sample in split {split!r} of {source} ({reasons or 'the file lists none'})"
 
 

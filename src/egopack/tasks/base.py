@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
+from pydantic import Field, create_model
 from torch import Tensor, nn
 
 from egopack.data.batch import Batch
@@ -26,7 +27,7 @@ from egopack.errors import UserError
 from egopack.labels import Labels
 from egopack.nn.fusion import Streams
 from egopack.nn.heads import Neck
-from egopack.params import NoParams, RegimeParams, Strict, TaskParams, check
+from egopack.params import NoParams, Strict, TaskBlock, TaskParams, check
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,28 +161,26 @@ def load_task(name: str) -> type[Task]:
     return classes[0]
 
 
-@dataclass(frozen=True)
-class TaskBlock:
-    """One checked block of `params.yaml: tasks`."""
+@cache
+def block_model(task: type[Task]) -> type[TaskBlock]:
+    """What checks the whole block of a task in params.yaml; an instance is one of the task's `Params` too."""
+    made = Field(default_factory=task.Decode, description=TaskBlock.model_fields["decode"].description)
+    model = create_model(
+        f"{task.Params.__name__.removesuffix('Params')}Block",
+        __base__=(task.Params, TaskBlock),
+        __doc__="One task.",
+        decode=(task.Decode, made),
+    )
+    return cast(type[TaskBlock], model)
 
-    task: type[Task]
-    params: TaskParams
-    decode: Strict
-    regimes: RegimeParams
 
-
-def check_task(name: str, block: Mapping[str, Any], file: Path | str = "params.yaml") -> TaskBlock:
-    """The block `tasks.<name>` of params.yaml, checked by its task.
+def check_task(name: str, block: TaskBlock | Mapping[str, Any], file: Path | str = "params.yaml") -> TaskBlock:
+    """The block `tasks.<name>` of params.yaml with `samples`, `model` and `decode` checked by its task.
 
     Raises:
         UserError: no such task; a key is unknown, missing or has a value that it cannot take.
     """
-    task, key = load_task(name), f"tasks.{name}"
-    of_regimes = {part: block[part] for part in RegimeParams.model_fields if part in block}
-    rest = {part: value for part, value in block.items() if part not in of_regimes and part != "decode"}
-    return TaskBlock(
-        task=task,
-        params=check(task.Params, rest, file=file, key=key),
-        decode=check(task.Decode, block.get("decode", {}), file=file, key=f"{key}.decode"),
-        regimes=check(RegimeParams, of_regimes, file=file, key=key),
-    )
+    task, parts = load_task(name), dict(block)
+    if isinstance(block, TaskBlock):  # whose own parts are as they stand in the file
+        parts["model"] = block.model.model_dump(exclude_unset=True)
+    return check(block_model(task), parts, file=file, key=f"tasks.{name}")

@@ -14,9 +14,10 @@ from egopack.data.batch import Batch
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.labels import Labels
+from egopack.nn.fusion import Streams, fuse
 from egopack.nn.heads import Classifier, video_mean
 from egopack.params import ModelParams, NoParams, TaskParams
-from egopack.tasks.base import Outputs, SampleSource, Streams, Task, fuse
+from egopack.tasks.base import Outputs, SampleSource, Task
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -144,19 +144,19 @@ def interaction_of(prototypes: Tensor, **changes: Any) -> Interaction:
 
 @pytest.mark.parametrize("conv", ["sage", "graph"])
 @pytest.mark.parametrize("depth", [1, 2, 3])
-def test_every_stage_starts_from_the_original_prototypes(conv: str, depth: int) -> None:
+def test_every_round_starts_from_the_original_prototypes(conv: str, depth: int) -> None:
     x, prototypes = tensors()
-    net = interaction_of(prototypes, conv=conv, stages=2, convs_per_stage=depth)
+    net = interaction_of(prototypes, conv=conv, rounds=2, convs_per_round=depth)
     expected, matches = x, []
-    for stage in net.stage:
+    for one in net.round:
         index, weight = nearest_prototypes(expected, prototypes, 3, "cosine")
         matches.append(index)
         features, others = expected, prototypes
-        for number, layer in enumerate(stage.conv):
+        for number, layer in enumerate(one.conv):
             if number:
                 features, others = F.leaky_relu(features, 0.2), F.leaky_relu(others, 0.2)
             features, others = layer(features, others, index, weight)
-        expected = stage.out(features)
+        expected = one.out(features)
     out, found = net.matched(x)
     torch.testing.assert_close(out, expected)
     assert [torch.equal(got, want) for got, want in zip(found, matches, strict=True)] == [True, True]

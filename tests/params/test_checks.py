@@ -72,7 +72,7 @@ WRONG: list[tuple[str, Any]] = [
     ("multi.levels", 0),
     ("interaction.k", 0),
     ("interaction.distance", "l1"),
-    ("interaction.stages", 0),
+    ("interaction.rounds", 0),
     ("tasks.ar.levels", 0),
     ("tasks.ar.train.batch_size", 0),
     ("tasks.ar.model.dropout", -0.1),

@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from torch import Tensor, nn
 
 from egopack.data.batch import Batch, nodes_in_segments
 from egopack.data.pyramid import Pyramid, build_pyramid
-from egopack.params import BackboneParams
+from egopack.params import BackboneParams, InteractionParams
 
 ATOL, RTOL = 1e-5, 1e-4  # of a module, on a CPU
 DEVICE_ATOL, DEVICE_RTOL = 1e-3, 1e-3  # on an accelerator
@@ -24,7 +26,19 @@ DEVICE_ATOL, DEVICE_RTOL = 1e-3, 1e-3  # on an accelerator
 
 def our_name(name: str) -> str:
     """The name that the network gives to a weight of a fixture."""
-    return name.replace("/", ".").replace("neighbour", "neighbor")
+    return re.sub(r"^stage\.", "round.", name.replace("/", ".").replace("neighbour", "neighbor"))
+
+
+def interaction_params(meta: Mapping[str, Any]) -> InteractionParams:
+    """The interaction that the settings of a fixture describe."""
+    return InteractionParams(
+        k=meta["k"],
+        distance=meta.get("distance", "cosine"),
+        conv=meta["conv"],
+        hidden=meta["hidden"],
+        rounds=meta["stages"],
+        convs_per_round=meta["convs_per_stage"],
+    )
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,8 @@ from egopack.nn.heads import segment_mean
 from egopack.nn.interaction import Interaction
 from egopack.nn.losses import diou_1d, sigmoid_focal
 from egopack.nn.tdgc import TDGC
-from egopack.params import InteractionParams
 from egopack.tasks.base import Task, load_task
-from tests.parity.conftest import Fixture, backbone_params, batch_of, pyramid_of
+from tests.parity.conftest import Fixture, backbone_params, batch_of, interaction_params, pyramid_of
 
 KNOWN = [
     "conv*",
@@ -180,10 +179,7 @@ def test_diou_loss(fixture: Fixture) -> None:
 
 @pytest.mark.fixtures("modules/egopack_*.npz")
 def test_interaction(fixture: Fixture) -> None:
-    meta = fixture.meta
-    params = InteractionParams(
-        **{key: meta[key] for key in ("k", "distance", "conv", "hidden", "stages", "convs_per_stage")}
-    )
+    params = interaction_params(fixture.meta)
     tasks = sorted(key.removeprefix("in/") for key in fixture.arrays if key.startswith("in/"))
     assert tasks
     for task in tasks:
@@ -191,8 +187,8 @@ def test_interaction(fixture: Fixture) -> None:
         fixture.load(interaction, f"param/{task}/")
         out, matches = interaction.matched(fixture.tensor(f"in/{task}"))
         fixture.check(task, out)
-        for stage, match in enumerate(matches):
-            np.testing.assert_array_equal(match[:, 0].cpu().numpy(), fixture.arrays[f"match/{task}/{stage}"])
+        for number, match in enumerate(matches):
+            np.testing.assert_array_equal(match[:, 0].cpu().numpy(), fixture.arrays[f"match/{task}/{number}"])
 
 
 class _Rows:

@@ -23,7 +23,7 @@ from egopack.preparation.shards import write_shards
 from egopack.tasks.base import SampleSource, load_task
 from egopack.training.loop import step
 from egopack.training.optimizer import make_optimizer
-from tests.parity.conftest import Fixture, backbone_params, read
+from tests.parity.conftest import Fixture, backbone_params, interaction_params, read
 
 TASKS = ("ar", "oscc", "lta", "pnr", "mq")
 ANTICIPATED = 20
@@ -171,7 +171,7 @@ def network_of(fixture: Fixture, tasks: dict[str, str], levels: int) -> Network:
             }
             for name in meta["aux"]
         }
-        spec["interaction"] = {key: meta[key] for key in ("k", "conv", "stages", "convs_per_stage", "hidden")}
+        spec["interaction"] = interaction_params(meta).model_dump()
     network = Network(NetworkSpec.model_validate(spec))
     fixture.load(network.backbone, "param/backbone/")
     for task, prefix in tasks.items():

@@ -9,9 +9,9 @@ from egopack.errors import UserError
 from egopack.model.network import Network
 from egopack.nn.backbone import LevelBlock
 from egopack.nn.heads import Classifier, Neck
-from egopack.nn.interaction import InteractionStage
+from egopack.nn.interaction import InteractionRound
 
-BLOCKS = (LevelBlock, Neck, Classifier, InteractionStage)
+BLOCKS = (LevelBlock, Neck, Classifier, InteractionRound)
 
 
 @contextmanager

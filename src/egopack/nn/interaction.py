@@ -103,13 +103,13 @@ class PrototypeConv(nn.Module):
         return received + bias + self.root(x), self.root(prototypes) + bias
 
 
-class InteractionStage(nn.Module):
+class InteractionRound(nn.Module):
     """Dropout, convolutions to `hidden` with LeakyReLU between, Linear back to F. [N, F], [P, F] -> [N, F]"""
 
     def __init__(self, size: int, params: InteractionParams) -> None:
         super().__init__()
         self.dropout = Dropout(params.dropout)
-        sizes = [size, *[params.hidden] * params.convs_per_stage]
+        sizes = [size, *[params.hidden] * params.convs_per_round]
         self.conv = nn.ModuleList(PrototypeConv(i, o, params.conv) for i, o in pairwise(sizes))
         self.out = nn.Linear(params.hidden, size)
 
@@ -123,7 +123,7 @@ class InteractionStage(nn.Module):
 
 
 class Interaction(nn.Module):
-    """The interaction with one support task's frozen prototypes [P, F], `stages` times, each from the original
+    """The interaction with one support task's frozen prototypes [P, F], `rounds` times, each from the original
     prototypes. [N, F] -> [N, F]
     """
 
@@ -133,18 +133,18 @@ class Interaction(nn.Module):
         super().__init__()
         self.k, self.distance = params.k, params.distance
         self.register_buffer("prototypes", prototypes)
-        self.stage = nn.ModuleList(InteractionStage(prototypes.shape[1], params) for _ in range(params.stages))
+        self.round = nn.ModuleList(InteractionRound(prototypes.shape[1], params) for _ in range(params.rounds))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.matched(x)[0]
 
     def matched(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The features after the last stage and, for each stage, the prototypes [N, k] that were consulted, nearest
+        """The features after the last round and, for each round, the prototypes [N, k] that were consulted, nearest
         first.
         """
         matches = []
-        for stage in self.stage:
+        for one in self.round:
             index, weight = nearest_prototypes(x, self.prototypes, self.k, self.distance)
-            x = stage(x, self.prototypes, index, weight)
+            x = one(x, self.prototypes, index, weight)
             matches.append(index)
         return x, matches

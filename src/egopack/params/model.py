@@ -50,8 +50,8 @@ class InteractionParams(Strict):
     distance: Literal["cosine", "l2"] = Field("cosine", description="what nearest means")
     conv: Literal["sage", "graph"] = Field("sage", description="kind of convolution over nodes and prototypes")
     hidden: Count = Field(256, description="hidden width of these convolutions")
-    stages: Count = Field(1, description="rounds, each of which consults the original prototypes")
-    convs_per_stage: Count = Field(2, description="convolutions in a round")
+    rounds: Count = Field(1, description="rounds, each of which consults the original prototypes")
+    convs_per_round: Count = Field(2, description="convolutions in a round")
     dropout: Fraction = Field(0.0, description="dropout at the beginning of a round")
 
 

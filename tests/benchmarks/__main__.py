@@ -35,11 +35,11 @@ def run_here(case: str, *, quick: bool = False, threads: int = 2, seconds: float
     import torch
 
     from egopack.params import RuntimeParams
-    from stages._common import start
+    from egopack.runtime.device import set_up
     from tests.benchmarks.measure import measure
 
     if not quick:
-        start(RuntimeParams(device="cpu", threads=threads), 0)  # as every stage does
+        set_up(RuntimeParams(device="cpu", threads=threads), 0)  # as every stage does
     torch.manual_seed(0)
     module = importlib.import_module(f"tests.benchmarks.{MODULE_OF[case]}")
     line = measure(case, lambda: module.make(case, quick), seconds=seconds, most=1 if quick else 15)

@@ -13,7 +13,8 @@ from typing import Any
 import grimp
 import pytest
 
-from egopack.provenance.closure import Closure, Code
+from egopack.provenance.closure import Closure
+from egopack.provenance.project import Code
 from egopack.provenance.syntax import members
 from stages._common import load_all
 from stages._inputs import NO_RESULT, Reads, code, inputs

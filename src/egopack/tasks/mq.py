@@ -23,7 +23,7 @@ from egopack.detection.average_precision import (
 )
 from egopack.detection.nms import suppress
 from egopack.ego4d.annotations import Annotations
-from egopack.ego4d.records import MomentsClip
+from egopack.ego4d.sources.moments import MomentsClip
 from egopack.ego4d.submissions import mq_submission
 from egopack.errors import UserError
 from egopack.labels import Labels

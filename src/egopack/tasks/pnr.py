@@ -58,6 +58,7 @@ class PointOfNoReturn(Task):
     """
 
     Params = PnrParams
+    sources: ClassVar = ("fho_oscc-pnr",)
     headline: ClassVar = {"error_s": "min"}
     model: FusedModelParams
 

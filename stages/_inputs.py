@@ -21,7 +21,7 @@ from stages._common import load_all
 
 if TYPE_CHECKING:
     from egopack.params import Params
-    from egopack.provenance.closure import Code
+    from egopack.provenance.project import Code
 
 ROOT = Path(__file__).resolve().parent.parent
 # what changes no result: of params the values are noted in place of the code that reads them
@@ -91,7 +91,7 @@ def _value(whole: Any, key: str) -> Any:
 
 def code() -> Code:
     """The code of the checkout that runs."""
-    from egopack.provenance.closure import Code
+    from egopack.provenance.project import Code
 
     return Code({"egopack": ROOT / "src" / "egopack", "stages": ROOT / "stages"})
 

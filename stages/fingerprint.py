@@ -16,8 +16,8 @@ def main() -> None:
     """
     params = load_all()
     tell_what_differs(params.runtime.reproducible)
-    from egopack.ego4d.layout import SOURCES
     from egopack.ego4d.manifest import fingerprint
+    from egopack.ego4d.sources.table import SOURCES
     from egopack.errors import UserError
     from egopack.files import write_json
     from egopack.model import initial_weights

@@ -5,21 +5,22 @@ from pathlib import Path
 import pytest
 
 from egopack.ego4d import layout
+from egopack.ego4d.sources.table import optional_files, source_files
 
 
 def test_names_follow_the_official_layout(tmp_path: Path) -> None:
     assert layout.annotation_file(tmp_path, "v2", "fho_oscc-pnr", "val") == tmp_path.joinpath(
         "annotations", "v2", "fho_oscc-pnr_val.json"
     )
-    assert [path.name for path in layout.source_files(tmp_path, "v1", "fho_lta")] == [
+    assert [path.name for path in source_files(tmp_path, "v1", "fho_lta")] == [
         "fho_lta_train.json",
         "fho_lta_val.json",
         "fho_lta_test_unannotated.json",
         "fho_lta_taxonomy.json",
     ]
     assert layout.taxonomy_file(tmp_path, "v1").parent == layout.annotation_dir(tmp_path, "v1")
-    assert layout.optional_files(tmp_path, "moments") == (tmp_path / "annotations" / "mq_labels.tsv",)
-    assert layout.optional_files(tmp_path, "fho_lta") == ()
+    assert optional_files(tmp_path, "moments") == (tmp_path / "annotations" / "mq_labels.tsv",)
+    assert optional_files(tmp_path, "fho_lta") == ()
 
 
 def test_feature_file_prefers_pt_and_may_be_absent(tmp_path: Path) -> None:
@@ -34,6 +35,6 @@ def test_feature_file_prefers_pt_and_may_be_absent(tmp_path: Path) -> None:
 
 def test_unknown_sources_and_splits_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="source 'nlq'"):
-        layout.source_files(tmp_path, "v1", "nlq")
+        source_files(tmp_path, "v1", "nlq")
     with pytest.raises(ValueError, match="split 'test'"):
         layout.annotation_file(tmp_path, "v1", "moments", "test")

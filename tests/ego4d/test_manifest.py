@@ -10,6 +10,7 @@ import pytest
 
 from egopack.ego4d import layout
 from egopack.ego4d.manifest import command, fingerprint, how_to_fetch, stamp
+from egopack.ego4d.sources.table import source_files
 from egopack.errors import UserError
 
 CORPUS = Path(__file__).parents[1] / "parity" / "pipeline" / "corpus"
@@ -95,7 +96,7 @@ def test_what_is_missing_is_listed_with_the_command_that_fetches_it(root: Path, 
     with pytest.raises(UserError) as caught:
         fingerprint(tmp_path / "nowhere", "v1", ["egovlp"], SOURCES)
     for source in SOURCES:
-        assert all(path.name in str(caught.value) for path in layout.source_files(root, "v1", source))
+        assert all(path.name in str(caught.value) for path in source_files(root, "v1", source))
     (root / "features" / "egovlp").mkdir(parents=True)
     with pytest.raises(UserError, match=r"features/egovlp/<video_uid>\.pt"):
         take(root)

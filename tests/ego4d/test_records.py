@@ -8,18 +8,10 @@ from typing import Any
 import pytest
 
 from egopack.ego4d import layout
-from egopack.ego4d.records import (
-    Action,
-    Moment,
-    Taxonomy,
-    Window,
-    read_actions,
-    read_moment_labels,
-    read_moments,
-    read_taxonomy,
-    read_windows,
-)
 from egopack.ego4d.skips import Skips
+from egopack.ego4d.sources.fho_lta import Action, Taxonomy, read_actions, read_taxonomy
+from egopack.ego4d.sources.fho_oscc_pnr import Window, read_windows
+from egopack.ego4d.sources.moments import Moment, read_moment_labels, read_moments
 from egopack.errors import UserError
 
 PIPELINE = Path(__file__).parents[1] / "parity" / "pipeline"

@@ -229,7 +229,9 @@ def test_a_task_is_a_module(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a", "1st", "with-dash", "under_score", "A" * 64])
 @pytest.mark.parametrize("kind", ["pack", "source"])
 def test_names(kind: str, name: str, tmp_path: Path) -> None:
-    load_all(with_name(kind, name)[1], tmp_path)
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(with_name(kind, name)[1]))
+    load_params(path)
 
 
 def test_a_name_that_is_a_number(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ def of(stage: str, *keys: str) -> set[str]:
 EVALUATE_MQ = of("evaluate_single", "mq") | of("evaluate_multi", *WITH_MQ) | of("evaluate_egopack", "mq")
 TRAIN_MQ = of("train_single", "mq") | of("train_multi", *WITH_MQ) | of("train_egopack", "mq")
 TRAIN = of("train_single", *TASKS) | of("train_multi", *PACKS) | of("train_egopack", *TASKS)
+PROTOTYPES = of("build_prototypes", *PACKS)
 EVALUATE = of("evaluate_single", *TASKS) | of("evaluate_multi", *PACKS) | of("evaluate_egopack", *TASKS)
 
 
@@ -66,7 +67,7 @@ EDITS = {
         "src/egopack/nn/backbone.py",
         "class Backbone(nn.Module):",
         "class Backbone(nn.Module):\n    x = 1\n",
-        TRAIN | EVALUATE | of("build_prototypes", *PACKS),
+        TRAIN | EVALUATE | PROTOTYPES,
     ),
     "the corpus": Edit("src/egopack/synthetic/world.py", "TRIGGER = 0.25", "TRIGGER = 0.26", {"synthesize"}),
     "raw JSON": Edit(
@@ -163,8 +164,7 @@ def test_a_compiled_module_older_than_its_sources_is_refused(clone: Clone) -> No
     [
         (lambda params: params["runtime"].update(threads=1, device="cpu", save_every=7), set()),
         (lambda params: params.update(launcher="python -X utf8"), set()),
-        (lambda params: params["runtime"].update(precision="bf16"), TRAIN),
-        (lambda params: params["runtime"].update(compile=True), TRAIN),
+        (lambda params: params["runtime"].update(reproducible="here"), TRAIN | EVALUATE | PROTOTYPES),
         (lambda params: params["tasks"]["mq"]["decode"].update(sigma=1.0), EVALUATE_MQ),
         (lambda params: params["tasks"]["mq"]["train"].update(lr=1e-4), of("train_single", "mq")),
         (lambda params: params["runtime"].pop("precision"), set()),  # the default says the same
@@ -175,6 +175,15 @@ def test_a_compiled_module_older_than_its_sources_is_refused(clone: Clone) -> No
 def test_settings(change: Callable[[dict[str, Any]], Any], expected: set[str], clone: Clone) -> None:
     clone.edit(change)
     assert changed(clone) == expected
+
+
+@pytest.mark.parametrize("change", [{"precision": "bf16"}, {"compile": True}])
+def test_what_changes_the_numbers_of_a_training(change: dict[str, Any], clone: Clone) -> None:
+    clone.edit(lambda params: params["runtime"].update(reproducible="here"))
+    clone.run("python", "-m", "stages.fingerprint_code")
+    clone.git("add", "--all")
+    clone.edit(lambda params: params["runtime"].update(change))
+    assert changed(clone) == TRAIN
 
 
 def test_a_default_of_params_counts_where_params_yaml_leaves_it_out(clone: Clone) -> None:

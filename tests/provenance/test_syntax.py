@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from egopack.provenance.syntax import Module, digest, references, takes
+from egopack.provenance.names import references, takes
+from egopack.provenance.syntax import Module, digest
 
 PLAIN = """
 def mean(values: list[float], weight=1.0):

@@ -57,6 +57,12 @@ def test_each_function_is_bound_in_one_source(name: str) -> None:
     assert sources_of([name], NATIVE) == sorted({*closure(NATIVE / bound[0]), ROOT / "CMakeLists.txt"})
 
 
+def test_a_star_is_every_function() -> None:
+    """module.cpp binds none itself."""
+    units = [path for path in NATIVE.glob("*.cpp") if ".def(" in path.read_text(encoding="utf-8")]
+    assert sources_of(["*"], NATIVE) == sorted({ROOT / "CMakeLists.txt"}.union(*map(closure, units)))
+
+
 def test_sources_of_several_are_those_of_each() -> None:
     several = sources_of(iter(["nms", "dropout"]), NATIVE)
     assert several == sorted({*sources_of(["nms"], NATIVE), *sources_of(["dropout"], NATIVE)})

@@ -27,7 +27,7 @@ VALID: Tree = {
     "packs": {"all": ["ar", "mq"], "without_ar": ["mq"], "without_mq": ["ar"]},
     "tasks": {
         name: {
-            "annotations": "somewhere",
+            "annotations": source,
             "pack": f"without_{name}",
             "levels": 1,
             "samples": {},
@@ -35,7 +35,7 @@ VALID: Tree = {
             "train": {"batch_size": 4, "epochs": 2, "warmup_epochs": 1, "lr": 0.01},
             "egopack": {"batch_size": 4, "epochs": 2, "warmup_epochs": 1, "lr": 0.01},
         }
-        for name in ("ar", "mq")
+        for name, source in (("ar", "fho_lta"), ("mq", "moments"))
     },
     "runtime": {},
 }

@@ -13,8 +13,10 @@ from egopack.data.batch import Batch, collate
 from egopack.data.grid import Grid
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
-from egopack.ego4d.records import Action, MomentsClip, Taxonomy, Window
 from egopack.ego4d.skips import Skips
+from egopack.ego4d.sources.fho_lta import Action, Taxonomy
+from egopack.ego4d.sources.fho_oscc_pnr import Window
+from egopack.ego4d.sources.moments import MomentsClip
 from egopack.model.network import Network, NetworkSpec, TaskSpec
 from egopack.params import BackboneParams, TaskParams
 from egopack.tasks.base import Labels, SampleSource, Task, load_task

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from egopack.data.splits import read_labels, read_split
+from egopack.ego4d.sources.table import SOURCES
 from egopack.errors import UserError
 from egopack.evaluation.predict import predict
 from egopack.model.checkpoint import load_checkpoint, save_checkpoint
@@ -65,6 +66,25 @@ def test_a_block_is_checked_by_its_task() -> None:
         check_task("mq", short)
 
 
+@pytest.mark.parametrize("name", [*small.TASKS, "scenario"])
+def test_a_source_that_a_task_cannot_read(name: str) -> None:
+    (known,) = load_task(name).sources
+    assert known in SOURCES
+    other = "moments" if known != "moments" else "fho_lta"
+    message = rf"^params\.yaml: tasks\.{name}\.annotations: '{other}', but {name} can read only {known}$"
+    assert check_task(name, BLOCK | {"annotations": known}).annotations == known
+    with pytest.raises(UserError, match=message):
+        check_task(name, BLOCK | {"annotations": other})
+
+
+def test_voting_over_all_classes_needs_them_to_meet() -> None:
+    decode = {"voting_threshold": 0.5}
+    assert check_task("mq", BLOCK | {"decode": decode | {"per_class": False}}).decode.voting_threshold == 0.5
+    message = r"^params\.yaml: tasks\.mq\.decode: voting_threshold 0\.5 .*; set per_class to false"
+    with pytest.raises(UserError, match=message):
+        check_task("mq", BLOCK | {"decode": decode})
+
+
 TOY = '''
 """Whether the first feature of a video is positive on the average."""
 from __future__ import annotations
@@ -91,6 +111,7 @@ class ToyParams(TaskParams):
 
 class Toy(Task):
     Params = ToyParams
+    sources = ("none",)
     headline = {"accuracy": "max"}
 
     def __init__(self, hidden, params, labels, streams=()):

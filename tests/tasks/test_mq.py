@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from egopack.data.samples import Sample
-from egopack.ego4d.records import Moment, MomentsClip
+from egopack.ego4d.sources.moments import Moment, MomentsClip
 from egopack.nn.losses import diou_1d, sigmoid_focal
 from egopack.nn.targets import assign_targets
 from egopack.tasks.mq import MomentQueries, MqDecode, decode_segments

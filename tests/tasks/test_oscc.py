@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from egopack.ego4d.records import Window
+from egopack.ego4d.sources.fho_oscc_pnr import Window
 from egopack.tasks.oscc import ObjectStateChange, window_table
 from tests.support import small
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch_geometric.nn import PositionalEncoding
 
 from egopack.data.samples import Sample
-from egopack.ego4d.records import Window
+from egopack.ego4d.sources.fho_oscc_pnr import Window
 from egopack.errors import UserError
 from egopack.tasks.base import check_task
 from egopack.tasks.pnr import (

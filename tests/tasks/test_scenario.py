@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from egopack.ego4d.records import MomentsClip
-from egopack.ego4d.videos import read_scenarios
+from egopack.ego4d.sources.moments import MomentsClip
+from egopack.ego4d.sources.scenarios import read_scenarios
 from egopack.errors import UserError
 from egopack.tasks.scenario import ScenarioRecognition, score_table
 from tests.support import small

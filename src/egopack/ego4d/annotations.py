@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from egopack.ego4d import layout
-from egopack.ego4d.records import (
-    SPOILT_MOMENT,
-    Action,
-    MomentsClip,
-    Taxonomy,
-    Window,
-    read_actions,
-    read_moment_labels,
-    read_moments,
-    read_taxonomy,
-    read_windows,
-)
 from egopack.ego4d.skips import Skips
-from egopack.ego4d.videos import read_scenarios
+from egopack.ego4d.sources.fho_lta import FHO_LTA, Action, Taxonomy, read_taxonomy
+from egopack.ego4d.sources.fho_oscc_pnr import FHO_OSCC_PNR, Window
+from egopack.ego4d.sources.moments import MOMENTS, MomentsClip, read_moment_labels
+from egopack.ego4d.sources.scenarios import VIDEOS, read_scenarios
+from egopack.ego4d.sources.source import Record, Source
+from egopack.ego4d.sources.table import SOURCES
 
-Record = TypeVar("Record")
 Skipped = Mapping[str, Mapping[str, Any]]
 
 
@@ -36,33 +28,19 @@ class Annotations:
     version: str
     _read: dict[tuple[str, str], tuple[list[Any], Skipped]] = field(default_factory=dict, repr=False, compare=False)
 
-    def _records(
-        self, source: str, split: str, skips: Skips, read: Callable[[Path, Skips], list[Record]]
-    ) -> list[Record]:
-        if (source, split) not in self._read:
-            skipped = Skips()
-            self._read[source, split] = (read(self._file(source, split), skipped), skipped.to_dict())
-        records, counted = self._read[source, split]
+    def records(self, source: Source[Record], split: str, skips: Skips) -> list[Record]:
+        """The records of a source's file of a split, in file order."""
+        assert source.read is not None, "a source of records has a reader"
+        if (source.name, split) not in self._read:
+            skipped, path = Skips(), layout.annotation_file(self.root, self.version, source.name, split)
+            self._read[source.name, split] = (source.read(self, path, skipped), skipped.to_dict())
+        records, counted = self._read[source.name, split]
         skips.merge(counted)
         return list(records)
 
     def found(self, source: str, split: str) -> dict[str, int]:
         """How many items of each kind a source's file lists, usable or not; {} for a source that is not known."""
-        skips = Skips()
-        if source == "fho_lta":
-            actions = self.actions(split, skips)
-            return {"clips": len({action.clip_uid for action in actions}), "actions": len(actions) + len(skips)}
-        if source == "fho_oscc-pnr":
-            return {"windows": len(self.windows(split, skips)) + len(skips)}
-        if source in ("moments", "scenarios"):
-            clips = self.moments(split, skips)
-            spoilt = skips.to_dict().get(SPOILT_MOMENT, {"count": 0})["count"]
-            moments = sum(len(clip.moments) for clip in clips) + spoilt
-            return {"clips": len(clips) + len(skips) - spoilt, "moments": moments}
-        return {}
-
-    def _file(self, source: str, split: str) -> Path:
-        return layout.annotation_file(self.root, self.version, source, split)
+        return SOURCES[source].found(self, split) if source in SOURCES else {}
 
     @cached_property
     def _taxonomy(self) -> Taxonomy:
@@ -80,7 +58,7 @@ class Annotations:
 
     @cached_property
     def _scenarios(self) -> dict[str, tuple[str, ...]]:
-        return read_scenarios(layout.annotation_dir(self.root, self.version) / "ego4d.json")
+        return read_scenarios(layout.annotation_dir(self.root, self.version) / VIDEOS)
 
     def scenarios(self) -> dict[str, tuple[str, ...]]:
         """The scenarios of every video."""
@@ -88,7 +66,7 @@ class Annotations:
 
     def actions(self, split: str, skips: Skips) -> list[Action]:
         """LTA actions, in file order."""
-        return self._records("fho_lta", split, skips, lambda path, own: read_actions(path, own, self.taxonomy()))
+        return self.records(FHO_LTA, split, skips)
 
     def actions_by_clip(self, split: str, skips: Skips) -> dict[str, list[Action]]:
         """Actions of each LTA clip, in file order.
@@ -110,7 +88,7 @@ class Annotations:
 
     def windows(self, split: str, skips: Skips) -> list[Window]:
         """OSCC and PNR windows, in file order."""
-        return self._records("fho_oscc-pnr", split, skips, read_windows)
+        return self.records(FHO_OSCC_PNR, split, skips)
 
     def windows_by_clip(self, split: str, skips: Skips) -> dict[str, list[Window]]:
         """Windows that share a clip_id, in file order; skipped: one of another video than the first of its clip."""
@@ -125,7 +103,7 @@ class Annotations:
 
     def moments(self, split: str, skips: Skips) -> list[MomentsClip]:
         """Moments clips, in file order."""
-        return self._records("moments", split, skips, read_moments)
+        return self.records(MOMENTS, split, skips)
 
 
 def _place(action: Action) -> tuple[str, int, int]:

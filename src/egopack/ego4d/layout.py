@@ -1,4 +1,4 @@
-"""Names of everything under the raw root; the only place that spells them.
+"""Where everything lies under the raw root; which files a source of annotations has, it says itself (sources/).
 
 <root>/annotations/<version>/*.json   <root>/annotations/mq_labels.tsv   <root>/features/<name>/<video_uid>.pt, .npy
 """
@@ -17,23 +17,6 @@ MOMENT_LABELS = "mq_labels.tsv"
 TAXONOMY = "fho_lta_taxonomy.json"
 
 
-def _splits(source: str) -> tuple[str, ...]:
-    return tuple(f"{source}_{split}.json" for split in SPLITS)
-
-
-# source -> its files under <root>/annotations/<version>; a task depends on the sources that it reads, no others
-SOURCES: dict[str, tuple[str, ...]] = {
-    "fho_lta": (*_splits("fho_lta"), TAXONOMY),
-    "fho_oscc-pnr": _splits("fho_oscc-pnr"),
-    "moments": _splits("moments"),
-    "scenarios": ("ego4d.json", *_splits("moments")),  # of videos, for the clips of moments
-    "narration": ("narration.json",),
-    "ego4d": ("ego4d.json",),
-}
-# read when there, not needed; under <root>/annotations
-OPTIONAL: dict[str, tuple[str, ...]] = {"moments": (MOMENT_LABELS,)}
-
-
 def annotation_dir(root: Path | str, version: str) -> Path:
     """Folder of one version's JSON files."""
     return Path(root) / "annotations" / version
@@ -41,22 +24,9 @@ def annotation_dir(root: Path | str, version: str) -> Path:
 
 def annotation_file(root: Path | str, version: str, source: str, split: str) -> Path:
     """JSON file of a split, e.g. annotation_file(root, "v1", "fho_lta", "train")."""
-    name = f"{source}_{split}.json"
-    if name not in SOURCES.get(source, ()):
+    if split not in SPLITS:
         raise ValueError(f"no annotation file for source {source!r}, split {split!r}")
-    return annotation_dir(root, version) / name
-
-
-def source_files(root: Path | str, version: str, source: str) -> tuple[Path, ...]:
-    """Files that a source needs (all splits, and the taxonomy for fho_lta)."""
-    if source not in SOURCES:
-        raise ValueError(f"no source {source!r}; there are {', '.join(SOURCES)}")
-    return tuple(annotation_dir(root, version) / name for name in SOURCES[source])
-
-
-def optional_files(root: Path | str, source: str) -> tuple[Path, ...]:
-    """Files that a source reads when they are there; they need not be."""
-    return tuple(Path(root) / "annotations" / name for name in OPTIONAL.get(source, ()))
+    return annotation_dir(root, version) / f"{source}_{split}.json"
 
 
 def taxonomy_file(root: Path | str, version: str) -> Path:

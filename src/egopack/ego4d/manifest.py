@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from egopack.ego4d import layout
+from egopack.ego4d.sources.table import optional_files, source_files
 from egopack.errors import UserError
 from egopack.files import sha256
 
@@ -35,7 +36,7 @@ def fingerprint(root: Path | str, version: str, feature_sets: Iterable[str], sou
     check_whole(root, version, feature_sets, sources)
     manifests: dict[str, Any] = {}
     for source in sources:
-        files = [*layout.source_files(root, version, source), *layout.optional_files(root, source)]
+        files = [*source_files(root, version, source), *optional_files(root, source)]
         present = [path for path in files if path.exists()]
         manifests[source] = {"version": version, "files": {path.name: file_entry(path) for path in present}}
     for name in feature_sets:
@@ -86,7 +87,7 @@ def check_whole(root: Path, version: str, feature_sets: Iterable[str], sources: 
     missing = [
         str(path.relative_to(root))
         for source in sources
-        for path in layout.source_files(root, version, source)
+        for path in source_files(root, version, source)
         if not path.exists()
     ]
     for name in feature_sets:

@@ -15,9 +15,10 @@ from typing import Any
 from egopack.data.grid import Grid
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
-from egopack.ego4d.layout import SOURCES, SPLITS, feature_files, feature_uids
+from egopack.ego4d.layout import SPLITS, feature_files, feature_uids
 from egopack.ego4d.manifest import check_whole
 from egopack.ego4d.skips import Skips
+from egopack.ego4d.sources.table import SOURCES
 from egopack.errors import UserError
 from egopack.files import read_json
 from egopack.params import FeatureSet, TaskBlock

@@ -21,12 +21,12 @@ AGAIN = "build it again: make .venv/native"
 def sources_of(names: Iterable[str], folder: Path) -> list[Path]:
     """The sources in `folder` that these functions of the compiled module depend on, with CMakeLists.txt; sorted.
 
-    No names, no sources. LookupError for a name that no source binds.
+    No names, no sources; `*` is every function. LookupError for a name that no source binds.
     """
     units = {path: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.cpp"))}
     found: set[Path] = set()
     for name in names:
-        bound = [path for path, text in units.items() if f'.def("{name}"' in text]
+        bound = [path for path, text in units.items() if ('.def("' if name == "*" else f'.def("{name}"') in text]
         if not bound:
             raise LookupError(f"{folder}: no source binds {name}")
         found.update(bound, [_build_file(folder)])

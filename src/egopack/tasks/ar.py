@@ -38,6 +38,7 @@ class ActionRecognition(Task):
     """
 
     Params = ArParams
+    sources: ClassVar = ("fho_lta",)
     headline: ClassVar = {"verb_top1": "max", "noun_top1": "max"}
     model: FusedModelParams
 

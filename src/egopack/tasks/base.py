@@ -59,12 +59,14 @@ class SampleSource:
 class Task(nn.Module, ABC):
     """A task: its samples, its head on the shared pyramid, its loss, its predictions and their scores.
 
-    Class attributes: `Params` and `Decode` check the task's block of params.yaml; `headline` maps the metrics that a
-    comparison shows to the direction that is better ("max" or "min").
+    Class attributes: `Params` and `Decode` check the task's block of params.yaml; `sources` are the annotations that
+    `samples` can read; `headline` maps the metrics that a comparison shows to the direction that is better ("max" or
+    "min").
     """
 
     Params: ClassVar[type[TaskParams]]
     Decode: ClassVar[type[Strict]] = NoParams
+    sources: ClassVar[tuple[str, ...]]
     headline: ClassVar[dict[str, str]]
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
@@ -178,9 +180,14 @@ def check_task(name: str, block: TaskBlock | Mapping[str, Any], file: Path | str
     """The block `tasks.<name>` of params.yaml with `samples`, `model` and `decode` checked by its task.
 
     Raises:
-        UserError: no such task; a key is unknown, missing or has a value that it cannot take.
+        UserError: no such task; a key is unknown, missing or has a value that it cannot take; the task cannot
+            read the source.
     """
     task, parts = load_task(name), dict(block)
     if isinstance(block, TaskBlock):  # whose own parts are as they stand in the file
         parts["model"] = block.model.model_dump(exclude_unset=True)
-    return check(block_model(task), parts, file=file, key=f"tasks.{name}")
+    checked = check(block_model(task), parts, file=file, key=f"tasks.{name}")
+    if checked.annotations not in task.sources:
+        known = ", ".join(task.sources)
+        raise UserError(f"{file}: tasks.{name}.annotations: {checked.annotations!r}, but {name} can read only {known}")
+    return checked

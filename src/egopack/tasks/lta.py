@@ -69,6 +69,7 @@ class LongTermAnticipation(Task):
 
     Params = LtaParams
     Decode = LtaDecode
+    sources: ClassVar = ("fho_lta",)
     headline: ClassVar = {"verb_ed": "min", "noun_ed": "min"}
     params: LtaParams
     model: LtaModel

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from egopack.data.batch import Batch
@@ -23,7 +23,7 @@ from egopack.detection.average_precision import (
 )
 from egopack.detection.nms import suppress
 from egopack.ego4d.annotations import Annotations
-from egopack.ego4d.records import MomentsClip
+from egopack.ego4d.sources.moments import MomentsClip
 from egopack.ego4d.submissions import mq_submission
 from egopack.errors import UserError
 from egopack.labels import Labels
@@ -78,6 +78,15 @@ class MqDecode(Strict):
         description="IoU from which on a segment votes on where a better one begins and ends; needs per_class false",
     )
 
+    @model_validator(mode="after")
+    def _voting_fits(self) -> MqDecode:
+        if self.voting_threshold is not None and self.per_class:
+            raise ValueError(
+                f"voting_threshold {self.voting_threshold} lets segments of all classes vote; set per_class to false, "
+                "or leave voting_threshold empty"
+            )
+        return self
+
 
 class MqParams(TaskParams):
     samples: NoParams
@@ -93,6 +102,7 @@ class MomentQueries(Task):
 
     Params = MqParams
     Decode = MqDecode
+    sources: ClassVar = ("moments",)
     headline: ClassVar = {"map": "max"}
     params: MqParams
     model: MqModel

@@ -37,6 +37,7 @@ class ObjectStateChange(Task):
     """
 
     Params = OsccParams
+    sources: ClassVar = ("fho_oscc-pnr",)
     headline: ClassVar = {"accuracy": "max"}
     model: FusedModelParams
 

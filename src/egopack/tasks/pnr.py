@@ -16,7 +16,7 @@ from egopack.data.batch import Batch
 from egopack.data.grid import Grid
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
-from egopack.ego4d.records import Window
+from egopack.ego4d.sources.fho_oscc_pnr import Window
 from egopack.ego4d.submissions import pnr_submission
 from egopack.labels import Labels
 from egopack.nn.convolutions import position_encoding
@@ -58,6 +58,7 @@ class PointOfNoReturn(Task):
     """
 
     Params = PnrParams
+    sources: ClassVar = ("fho_oscc-pnr",)
     headline: ClassVar = {"error_s": "min"}
     model: FusedModelParams
 

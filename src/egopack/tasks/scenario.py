@@ -35,6 +35,7 @@ class ScenarioRecognition(Task):
     """
 
     Params = ScenarioParams
+    sources: ClassVar = ("scenarios",)
     headline: ClassVar = {"map": "max"}
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:

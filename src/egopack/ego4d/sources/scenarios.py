@@ -1,10 +1,15 @@
-"""What ego4d.json says of whole videos."""
+"""ego4d.json: the scenarios of whole videos, for the clips of moments_*.json."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from egopack.ego4d.json_reader import encodable, read_object, wrong
+from egopack.ego4d.sources.moments import moments_found
+from egopack.ego4d.sources.source import Source, split_files
+
+VIDEOS = "ego4d.json"
 
 
 def read_scenarios(path: Path | str) -> dict[str, tuple[str, ...]]:
@@ -23,3 +28,6 @@ def read_scenarios(path: Path | str) -> dict[str, tuple[str, ...]]:
                 raise wrong(video.file, video.where(f"scenarios[{index}]"), name, "a text")
         found[video.uid("video_uid")] = tuple(names)
     return found
+
+
+SCENARIOS: Source[Any] = Source("scenarios", (VIDEOS, *split_files("moments")), found=moments_found)

@@ -1,0 +1,1 @@
+"""Sources of annotations, a module each; table.py lists them."""

@@ -1,0 +1,134 @@
+"""moments_*.json: the clips of MQ with their labelled segments, and the names of their classes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from egopack.ego4d import layout
+from egopack.ego4d.json_reader import Item, read_object, read_text
+from egopack.ego4d.skips import Skips
+from egopack.ego4d.sources.source import Counts, Source, split_files
+from egopack.errors import UserError
+
+if TYPE_CHECKING:
+    from egopack.ego4d.annotations import Annotations
+
+SPOILT_MOMENT = "moment of no length"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One labelled segment, in frames of the parent video."""
+
+    label: str
+    start: int
+    end: int
+    primary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MomentsClip:
+    """One clip of moments_*, in frames and seconds of the parent video; `start` can be negative."""
+
+    video_uid: str
+    clip_uid: str
+    start: int
+    end: int
+    start_s: float
+    end_s: float
+    moments: tuple[Moment, ...]
+    annotated: bool  # false on the test split
+
+
+def read_moments(path: Path | str, skips: Skips) -> list[MomentsClip]:
+    """Clips of a moments_* file with the segments of all annotators, in file order.
+
+    Skipped: a clip, or a segment (zero-length rows occur), that ends before it starts.
+    """
+    clips = []
+    for video in read_object(path).items("videos"):
+        video_uid = video.uid("video_uid")
+        for item in video.items("clips"):
+            clip = MomentsClip(
+                video_uid=video_uid,
+                clip_uid=item.uid("clip_uid"),
+                start=item.frame("video_start_frame"),
+                end=item.frame("video_end_frame"),
+                start_s=item.seconds("video_start_sec"),
+                end_s=item.seconds("video_end_sec"),
+                moments=tuple(_moments(item, skips)),
+                annotated=item.data.get("annotations") is not None,
+            )
+            if clip.end <= clip.start or clip.end_s <= clip.start_s:
+                skips.add("clip that ends before it starts", item.name())
+            else:
+                clips.append(clip)
+    return clips
+
+
+def _moment_rows(clip: Item) -> Iterator[Item]:
+    if clip.data.get("annotations") is None:
+        return
+    for annotator in clip.items("annotations"):
+        yield from annotator.items("labels")
+
+
+def _moments(clip: Item, skips: Skips) -> Iterator[Moment]:
+    for row in _moment_rows(clip):
+        start, end = row.frame("video_start_frame"), row.frame("video_end_frame")
+        moment = Moment(row.text("label"), start, end, row.flag("primary"))
+        if end > start:
+            yield moment
+        else:
+            skips.add(SPOILT_MOMENT, row.name())
+
+
+def read_moment_labels(root: Path | str, version: str) -> tuple[str, ...]:
+    """Moment classes, index = id: those of mq_labels.tsv, else the sorted distinct primary labels of train and val.
+
+    Spelt as in the JSON, quotes included. Raises UserError for a malformed or repeated line.
+    """
+    path = layout.moment_labels_file(root)
+    if path.exists():
+        return _read_label_lines(path)
+    labels: set[str] = set()
+    for split in layout.SPLITS[:2]:
+        for video in read_object(layout.annotation_file(root, version, "moments", split)).items("videos"):
+            for clip in video.items("clips"):
+                labels.update(row.text("label") for row in _moment_rows(clip) if row.flag("primary"))
+    return tuple(sorted(labels))
+
+
+def _read_label_lines(path: Path) -> tuple[str, ...]:
+    names: dict[int, str] = {}
+    for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), start=1):
+        id_, tab, name = line.removesuffix("\r").partition("\t")
+        if not tab or not name or not (id_.isascii() and id_.isdigit()):
+            raise UserError(f"{path}: line {number} is {line[:60]!r}, expected an id, a tab and a label")
+        if int(id_) in names or name in names.values():
+            raise UserError(f"{path}: line {number} repeats {line[:60]!r}, expected each id and label once")
+        names[int(id_)] = name
+    if sorted(names) != list(range(len(names))) or not names:
+        raise UserError(f"{path}: ids are not 0 ... {len(names) - 1}, expected each of them once")
+    return tuple(names[i] for i in range(len(names)))
+
+
+def moments_found(annotations: Annotations, split: str) -> Counts:
+    """Clips and moments that the file of a split lists."""
+    skips = Skips()
+    clips = annotations.moments(split, skips)
+    spoilt = skips.to_dict().get(SPOILT_MOMENT, {"count": 0})["count"]
+    moments = sum(len(clip.moments) for clip in clips) + spoilt
+    return {"clips": len(clips) + len(skips) - spoilt, "moments": moments}
+
+
+MOMENTS = Source(
+    "moments",
+    split_files("moments"),
+    optional=(layout.MOMENT_LABELS,),
+    read=lambda annotations, path, skips: read_moments(path, skips),
+    found=moments_found,
+)

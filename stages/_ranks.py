@@ -50,7 +50,12 @@ def launch() -> None:
     module = getattr(sys.modules["__main__"].__spec__, "name", None)
     if LAUNCHED in os.environ or RUN_BY_HAND in os.environ or module is None or not module.startswith("stages."):
         return
-    launcher = load_all().launcher
+    from egopack.errors import UserError
+
+    try:
+        launcher = load_all().launcher
+    except UserError as error:
+        raise click.ClickException(str(error)) from None
     if launcher != "python":
         command = f"exec {launcher} -m {module} {shlex.join(sys.argv[1:])}"
         os.execvpe("sh", ["sh", "-c", command], os.environ | {LAUNCHED: "1"})

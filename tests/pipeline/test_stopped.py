@@ -113,7 +113,7 @@ def test_two_at_once(clone: Clone, tmp_path: Path) -> None:
 
 
 def test_what_is_unfinished_changes_nothing(clone: Clone) -> None:
-    for folder in ("data/settings", "data/samples/ar", "metrics/single", "metrics/curves/single"):
+    for folder in ("data/packs", "data/samples/ar", "metrics/single", "metrics/curves/single"):
         (clone.path / folder / f"{PARTIAL}1-abc.ar.json").touch()
     assert set(clone.dvc("repro")) == ALWAYS
     assert clone.git("status", "--porcelain") == ""

@@ -37,7 +37,7 @@ def cells(comparison: Comparison) -> list[list[str]]:
         arrow = ARROWS[load_task(task).headline[metric]]
         digits = [
             ("" if value is None else f"{value:.2f}" if abs(value) >= 2 else f"{value:.3f}")
-            for value in values.values()
+            for value in (values[column] for column in COLUMNS)
         ]
         rows.append([f"{task.upper()} {metric} {arrow}", *digits])
     return rows

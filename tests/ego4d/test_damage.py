@@ -459,7 +459,6 @@ OUTPUTS: dict[str, tuple[str, list[str], str]] = {
     "data/samples/ar/report.json": ("count", [], "not a whole JSON file"),
     "metrics/shards.json": ("count", [], "not a whole JSON file"),
     "data/manifest/features/egovlp.json": ("count", [], "not a whole JSON file"),
-    "data/settings/ar.json": ("fill_pack", ["all"], "not a whole JSON file"),
 }
 
 

@@ -1,0 +1,1 @@
+"""What people look at: pages that open offline, without a network."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages._common import METRICS, SHARDS, VIDEOS, Stage, raw_root
+from stages._common import METRICS, SCRATCH, SHARDS, VIDEOS, Stage, original, raw_root
 from stages._inputs import Reads, load, stage_code
 
 READS = Reads(("data.features", "data.storage", "data.shard_mb"))
@@ -21,7 +21,7 @@ def main() -> None:
     from egopack.ego4d.layout import feature_uids
     from egopack.ego4d.skips import Skips
     from egopack.files import write_json
-    from egopack.preparation.shards import write_lengths, write_shards
+    from egopack.preparation.shards import Written, write_lengths, write_shards
     from egopack.runtime.progress import progress
 
     VIDEOS.unlink(missing_ok=True)  # where it lies, the shards are whole
@@ -40,7 +40,7 @@ def main() -> None:
             SHARDS,
             skips=skips,
             storage=data.storage,
-            code=stage_code("shard"),
+            written=Written(original(SCRATCH) / "shards.json", stage_code("shard")),
             shard_bytes=data.shard_mb << 20,
             progress=show,
         )

@@ -16,7 +16,6 @@ from egopack.ego4d.layout import feature_uids
 from egopack.ego4d.skips import Skips
 from egopack.params import load_params
 from egopack.preparation.shards import write_shards
-from stages._inputs import stage_code
 from tests.pipeline.conftest import TASKS, Clone
 from tests.pipeline.test_repro import ALWAYS
 
@@ -137,7 +136,6 @@ def test_a_stage_killed_among_its_shards_goes_on_after_them(clone: Clone, outsid
 
     data = load_params(clone.path / "params.yaml").data
     uids = feature_uids(outside, data.features)
-    code = stage_code("shard")
-    write_shards(outside, data.features, uids, tmp_path / "whole", skips=Skips(), shard_bytes=1 << 20, code=code)
+    write_shards(outside, data.features, uids, tmp_path / "whole", skips=Skips(), shard_bytes=1 << 20)
     for path in (tmp_path / "whole").iterdir():
         assert (clone.path / "data/shards" / path.name).read_bytes() == path.read_bytes()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import egopack.preparation.shards as shards_module
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.params import FeatureSet
-from egopack.preparation.shards import FeatureShards, write_shards
+from egopack.preparation.shards import FeatureShards, Written, write_shards
 
 WIDTH = 6
 SETS = {"f": FeatureSet(size=WIDTH)}
@@ -147,9 +147,9 @@ def test_a_shard_is_written_again_when_its_content_changes(
     out = tmp_path / "out"
     written = counted_writes(monkeypatch)
 
-    def write(resume: bool = True, storage: str = "float32") -> list[str]:
+    def write(storage: str = "float32") -> list[str]:
         written.clear()
-        write_shards(root, SETS, videos, out, skips=Skips(), shard_bytes=600, resume=resume, storage=storage)  # type: ignore[arg-type]
+        write_shards(root, SETS, videos, out, skips=Skips(), shard_bytes=600, storage=storage)  # type: ignore[arg-type]
         return list(written)
 
     every = write()
@@ -160,9 +160,46 @@ def test_a_shard_is_written_again_when_its_content_changes(
     np.testing.assert_array_equal(FeatureShards(out).read("v0"), changed)
     (out / every[-1]).write_bytes((out / every[-1]).read_bytes()[:-9])
     assert write() == every[-1:]
-    assert write(resume=False) == every
     assert len(write(storage="float16")) < len(every)
     assert len(list(out.glob("shard-*"))) == len(written)  # the spare ones are gone
+
+
+def test_another_code_writes_every_shard_again_and_its_bytes_say_nothing_of_it(
+    tmp_path: Path, raw: Raw, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, videos = raw
+    out, note = tmp_path / "out", tmp_path / "note.json"
+    written = counted_writes(monkeypatch)
+
+    def write(code: str) -> list[str]:
+        written.clear()
+        write_shards(root, SETS, videos, out, skips=Skips(), shard_bytes=600, written=Written(note, code))
+        return list(written)
+
+    every = write("a")
+    of_a = contents(out)
+    assert len(every) > 4
+    assert write("a") == []
+    assert write("b") == every
+    assert contents(out) == of_a
+
+    def doubling(self: object, *place: object) -> Iterator[tuple[int, np.ndarray, int]]:
+        yield from ((at, rows * 2, bad) for at, rows, bad in blocks(self, *place))  # type: ignore[arg-type]
+
+    blocks = shards_module.VideoFeatures.blocks
+    with monkeypatch.context() as patched:
+        patched.setattr(shards_module.VideoFeatures, "blocks", doubling)
+        assert write("c") == every
+        np.testing.assert_array_equal(FeatureShards(out).read("v0"), videos["v0"] * 2)
+    of_c = contents(out)
+    for name, data in of_a.items():  # what another code wrote comes back, as by `dvc checkout`
+        (out / name).write_bytes(data)
+    with monkeypatch.context() as patched:
+        patched.setattr(shards_module.VideoFeatures, "blocks", doubling)
+        assert write("c") == every
+    assert contents(out) == of_c
+    note.unlink()
+    assert write("c") == every
 
 
 def test_an_interrupted_rewrite_leaves_no_list_of_the_run_before(tmp_path: Path, raw: Raw) -> None:

@@ -1,7 +1,9 @@
 """Feature shards: the rows of many videos end to end in a few HDF5 files.
 
-shard-00000.h5   rows [R, D] contiguous   index (uid, start, length)   attributes: plan, spoilt, zeroed
+shard-00000.h5   rows [R, D] contiguous   index (uid, start, length)   attributes: plan, content, spoilt, zeroed
 videos.csv       video_uid,shard,start,length   written last: where it lies, the shards are whole
+
+Which code wrote a shard is noted beside them: in the files, an edit that leaves every row as it is would change them.
 """
 
 from __future__ import annotations
@@ -27,11 +29,11 @@ from egopack.data.shard_reader import COLUMNS, LENGTHS, VIDEOS, FeatureShards, s
 from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
-from egopack.files import PARTIAL, atomic_path
+from egopack.files import PARTIAL, atomic_path, read_json, write_json
 from egopack.params import FeatureSet
 from egopack.preparation.survey import UNREADABLE, Video, ahead, check_widths, count_files, count_skips, survey
 
-__all__ = ["FeatureShards", "write_shards"]
+__all__ = ["FeatureShards", "Written", "write_shards"]
 
 MOST_WORKERS = 32
 PART_BYTES = 8 << 20  # of a video, copied by one thread
@@ -47,16 +49,15 @@ def write_shards(
     skips: Skips,
     storage: Literal["float16", "float32"] = "float32",
     shard_bytes: int = 512 << 20,
-    code: str = "",
-    resume: bool = True,
+    written: Written | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """Write the features of `uids` to the folder `out`, in shards of about `shard_bytes`.
 
     The sets of `features` are laid side by side on the grid of the first. The bytes depend on nothing but the files
-    and these settings. With `resume`, finished shards of the same content stay that the same `code` (a digest) wrote:
-    an interrupted run redoes at most one.
+    and these settings. Finished shards of the same files and settings stay, if `written` is given only those that its
+    code wrote: an interrupted run redoes at most one.
     `workers` (default: the cores) copy parts of videos side by side, so that memory depends on neither the corpus nor
     the length of its videos. `progress(done, total)`: videos.
     Skipped and counted: a video without a file, with a damaged one, or with NaN in most of its rows.
@@ -73,8 +74,8 @@ def write_shards(
         videos = [video for video in surveyed if not video.problem]
         writer = _Writer(pool, 2 * workers, features, storage)
         shards = list(_split(videos, writer.row_bytes, shard_bytes))
-        plans = [_plan_digest(shard, features, storage, code) for shard in shards]
-        stale = [k for k, plan in enumerate(plans) if not resume or _stored_plan(out / shard_name(k)) != plan]
+        plans = [_plan_digest(shard, features, storage) for shard in shards]
+        stale = [k for k, plan in enumerate(plans) if not _is_done(out / shard_name(k), plan, written)]
         _clear(out, len(shards))
         _check_space(out, {shard_name(k): shards[k] for k in stale}, writer.row_bytes)
         done = len(wanted) - sum(len(shards[k]) for k in stale)
@@ -82,6 +83,8 @@ def write_shards(
             for n, _ in enumerate(writer.write(out / shard_name(k), shards[k], plans[k]), start=1):
                 tell(done + n, len(wanted))
             done += len(shards[k])
+            if written:
+                written.add(_attribute(out / shard_name(k), "content"))
     entries = [entry for k in range(len(shards)) for entry in _read_index(out / shard_name(k), k, skips)]
     if not entries:
         reasons = ", ".join(skips.to_dict()) or "none was asked for"
@@ -106,19 +109,39 @@ def _split(videos: Sequence[Video], row_bytes: int, shard_bytes: int) -> Iterato
         yield shard
 
 
-def _plan_digest(shard: Sequence[Video], features: Mapping[str, FeatureSet], storage: str, code: str) -> str:
+@dataclass(frozen=True)
+class Written:
+    """The file `path`, JSON, notes the content of every shard that the code of digest `code` wrote."""
+
+    path: Path
+    code: str
+
+    def contents(self) -> list[str]:
+        noted = read_json(self.path) if self.path.exists() else {}
+        return noted["contents"] if noted.get("code") == self.code else []
+
+    def add(self, content: str) -> None:
+        write_json(self.path, {"code": self.code, "contents": sorted({*self.contents(), content})})
+
+
+def _plan_digest(shard: Sequence[Video], features: Mapping[str, FeatureSet], storage: str) -> str:
     settings = {name: one.model_dump() for name, one in features.items()}
     content = [(video.uid, [file.suffix for file in video.files], video.stamps, video.length) for video in shard]
-    return hashlib.sha256(json.dumps([code, storage, list(settings.items()), content]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([storage, list(settings.items()), content]).encode()).hexdigest()
 
 
-def _stored_plan(path: Path) -> str | None:
-    """Digest of the plan that a finished shard was written from; None where there is no whole shard."""
+def _is_done(path: Path, plan: str, written: Written | None) -> bool:
+    """Whether a shard is whole and from this plan, and from the code at hand where that is noted."""
     try:
-        with h5py.File(path, "r") as file:
-            return str(file.attrs["plan"].tobytes().decode())
+        done = _attribute(path, "plan") == plan
+        return done and (written is None or _attribute(path, "content") in written.contents())
     except (OSError, KeyError):
-        return None
+        return False
+
+
+def _attribute(path: Path, name: str) -> str:
+    with h5py.File(path, "r") as file:
+        return str(file.attrs[name].tobytes().decode())
 
 
 def _clear(out: Path, shards: int) -> None:
@@ -167,6 +190,7 @@ class _Writer:
         index: list[tuple[bytes, int, int]] = []
         zeroed: dict[str, int] = {}
         spoilt: dict[str, str] = {}
+        content = hashlib.sha256()
         shape = (sum(video.length for video in videos), self.width)
         with (
             new_table(path, "rows", shape, self.storage) as (file, table),
@@ -175,7 +199,8 @@ class _Writer:
             start = 0
             for video in videos:
                 parts = [next(copied) for _ in range(0, video.length, self.part_rows)]
-                bad, reason = sum(bad for bad, _ in parts), max(reason for _, reason in parts)
+                content.update(b"".join(digest for _, _, digest in parts))
+                bad, reason = sum(bad for bad, _, _ in parts), max(reason for _, reason, _ in parts)
                 reason = reason or too_many_zeroed(video.length, bad)
                 if reason:
                     spoilt[video.uid] = reason
@@ -187,7 +212,9 @@ class _Writer:
             uid_bytes = max((len(entry[0]) for entry in index), default=1)
             entries = np.array(index, [("uid", f"S{uid_bytes}"), ("start", "<i8"), ("length", "<i8")])
             file.create_dataset("index", data=entries, track_times=False)
-            for name, value in (("plan", plan), ("spoilt", json.dumps(spoilt)), ("zeroed", json.dumps(zeroed))):
+            notes = {"plan": plan, "spoilt": json.dumps(spoilt), "zeroed": json.dumps(zeroed)}
+            content.update(repr((index, notes)).encode())
+            for name, value in (notes | {"content": content.hexdigest()}).items():
                 file.attrs[name] = np.void(value.encode())  # of any length, unlike a text
 
     def _parts(self, videos: Sequence[Video]) -> Iterator[tuple[_Source, int]]:
@@ -198,23 +225,26 @@ class _Writer:
             yield from ((source, first) for first in range(0, video.length, self.part_rows))
             start += video.length
 
-    def _copy(self, table: RowsOnDisk, part: tuple[_Source, int]) -> tuple[int, str]:
-        """Copy a part; how many of its rows were set to zero, and why its video cannot be stored, if so."""
+    def _copy(self, table: RowsOnDisk, part: tuple[_Source, int]) -> tuple[int, str, bytes]:
+        """Copy a part; how many of its rows were set to zero, why its video cannot be stored, if so, and a digest of
+        what was written.
+        """
         source, first = part
         length = source.video.length
         try:
             features = source.features
         except DamagedFile as error:
-            return 0, str(error)
+            return 0, str(error), b""
         except OSError:
-            return 0, UNREADABLE
+            return 0, UNREADABLE, b""
         if len(features) != length:
-            return 0, "feature file that changed while read"
-        bad = 0
+            return 0, "feature file that changed while read", b""
+        bad, content = 0, hashlib.sha256()
         for at, rows, zeroed in features.blocks(first, min(first + self.part_rows, length), self.storage):
             table.write(source.start + at, rows)
+            content.update(np.ascontiguousarray(rows).data)
             bad += zeroed
-        return bad, ""
+        return bad, "", content.digest()
 
 
 def _read_index(path: Path, shard: int, skips: Skips) -> list[tuple[str, int, int, int]]:

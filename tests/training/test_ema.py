@@ -74,7 +74,7 @@ def test_average_is_the_formula() -> None:
         small.randomize(network, index)
         decay = min(0.3, (1 + index) / (WARM_UP + index))
         expected = decay * expected + (1 - decay) * network.backbone.level[0].norm.weight.detach().double()  # type: ignore[union-attr]
-        average.update(network)
+        average.update_parameters(network)
     torch.testing.assert_close(average.weights["backbone.level.0.norm.weight"].double(), expected)
 
 

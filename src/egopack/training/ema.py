@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from egopack.model.network import Network
 
 WARM_UP = 10  # updates over which the average trusts the past less
 
 
-class EMA:
+class EMA(AveragedModel):
     """Exponential moving average of a network's weights and buffers; after t updates the decay is at most
     (1 + t) / (10 + t).
     """
 
     def __init__(self, network: Network, decay: float) -> None:
-        self.decay, self.updates = decay, 0
-        self.weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        super().__init__(network, multi_avg_fn=partial(_towards, decay), use_buffers=True)
+        self.update_parameters(network)  # torch takes the first as they are: the initial weights
 
-    @torch.no_grad()
-    def update(self, network: Network) -> None:
-        """Move the average towards the network's weights of now."""
-        decay = min(self.decay, (1 + self.updates) / (WARM_UP + self.updates))
-        self.updates += 1
-        now = network.state_dict()
-        torch._foreach_lerp_(list(self.weights.values()), [now[name] for name in self.weights], 1 - decay)
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The average, under the network's own names."""
+        return self.module.state_dict()
+
+
+@torch.no_grad()
+def _towards(decay: float, average: list[Tensor], now: list[Tensor], averaged: Tensor | int) -> None:
+    """Move `average` towards the weights of `now`; `averaged` counts the initial weights too."""
+    updates = int(averaged) - 1
+    decay = min(decay, (1 + updates) / (WARM_UP + updates))
+    torch._foreach_lerp_(average, now, 1 - decay)

@@ -142,7 +142,7 @@ class TrainingState:
         record = {"step": self.step, "terms": terms, "best": self.best.record()}
         record |= {"reports": [asdict(report) for report in self.reports]}
         if self.ranks.is_main:
-            scratch.save(tensors, record | {"updates": 0 if self.average is None else self.average.updates})
+            scratch.save(tensors, record | {"averaged": 0 if self.average is None else int(self.average.n_averaged)})
             self.ranks.note(KEPT_STEP, str(self.step))
 
     def resume(self, scratch: Scratch) -> bool:
@@ -172,7 +172,7 @@ class TrainingState:
         if self.average is not None:
             for name, value in _under(tensors, "average/").items():
                 self.average.weights[name].copy_(value)
-            self.average.updates = record["updates"]
+            self.average.n_averaged.fill_(record["averaged"])
         kept = {name: value.to(self.device) for name, value in _under(tensors, "best/").items()}
         self.best = BestWeights(**record["best"], weights=kept)
         self.step = record["step"]
@@ -247,7 +247,7 @@ def train(
         ]
         now.current.append(step(network, now.optimizer, batches, params.grad_clip_norm, losses=losses, ranks=ranks))
         if now.average is not None:
-            now.average.update(network)
+            now.average.update_parameters(network)
         now.step += 1
         if now.step % steps == 0:
             due = evaluates_after(now.step // steps, params.epochs, extras.evaluate_every)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from egopack.ego4d import layout
-from egopack.ego4d.skips import Skips
+from egopack.ego4d.skips import Skipped, Skips
 from egopack.ego4d.sources.fho_lta import FHO_LTA, Action, Taxonomy, read_taxonomy
 from egopack.ego4d.sources.fho_oscc_pnr import FHO_OSCC_PNR, Window
 from egopack.ego4d.sources.moments import MOMENTS, MomentsClip, read_moment_labels
 from egopack.ego4d.sources.scenarios import VIDEOS, read_scenarios
 from egopack.ego4d.sources.source import Record, Source
 from egopack.ego4d.sources.table import SOURCES
-
-Skipped = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypedDict
+
+
+class Counted(TypedDict):
+    """What was left out for one reason."""
+
+    count: int
+    examples: list[str]  # the first five
+
+
+Skipped = dict[str, Counted]  # by reason
 
 
 class Skips:
@@ -25,15 +35,15 @@ class Skips:
         if len(examples) < self.examples_kept:
             examples.append(item)
 
-    def merge(self, counted: Mapping[str, Mapping[str, Any]]) -> None:
+    def merge(self, counted: Mapping[str, Counted]) -> None:
         """Add what another `to_dict()` counted."""
         for reason, entry in counted.items():
-            self._counts[reason] = self._counts.get(reason, 0) + int(entry["count"])
+            self._counts[reason] = self._counts.get(reason, 0) + entry["count"]
             examples = self._examples.setdefault(reason, [])
             examples.extend(entry["examples"][: self.examples_kept - len(examples)])
 
-    def to_dict(self) -> dict[str, dict[str, Any]]:
-        """{reason: {"count": n, "examples": [the first five]}}, sorted by reason."""
+    def to_dict(self) -> Skipped:
+        """What was left out, sorted by reason."""
         return {
             reason: {"count": count, "examples": list(self._examples[reason])}
             for reason, count in sorted(self._counts.items())

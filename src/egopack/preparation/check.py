@@ -1,8 +1,7 @@
 """What the data holds, counted: items found, samples, what is skipped and why; features found, missing and damaged.
 
 One report, made in two ways: `check_data` reads the raw files, `collect` what the pipeline noted when it wrote shards
-and samples. A report is {"features": {set: ...}, "stored": ..., "tasks": {task: {split: ...}}}; wherever something is
-left out, it holds {reason: {"count", "examples"}}.
+and samples.
 """
 
 from __future__ import annotations
@@ -10,24 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, TypedDict
 
 from egopack.data.grid import Grid
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
 from egopack.ego4d.layout import SPLITS, feature_files, feature_uids
 from egopack.ego4d.manifest import check_whole
-from egopack.ego4d.skips import Skips
+from egopack.ego4d.skips import Skipped, Skips
 from egopack.ego4d.sources.table import SOURCES
 from egopack.errors import UserError
 from egopack.files import read_json
 from egopack.params import FeatureSet, TaskBlock
-from egopack.preparation.index import NEEDED, index_split, nothing_usable
+from egopack.preparation.index import NEEDED, SplitReport, index_split, nothing_usable
 from egopack.preparation.shards import ZEROED
 from egopack.preparation.survey import (
     KINDS,
     TWO_FILES,
     UNREADABLE,
+    FileReport,
     Video,
     ahead,
     check_widths,
@@ -37,11 +37,26 @@ from egopack.preparation.survey import (
 )
 from egopack.tasks.base import load_task
 
-Report = dict[str, Any]
 Features = Mapping[str, FeatureSet]
 WORKERS = 8
 SHOWN = 3  # examples of a reason in the table
 MISSING = "video that the annotations name, without a feature file"
+
+
+class StoredReport(TypedDict):
+    """The videos whose rows can be stored, or were."""
+
+    videos: int
+    rows: int
+    skipped: Skipped
+
+
+class Report(TypedDict):
+    """Feature files by set, what is stored of them, and what each split of each task holds."""
+
+    features: dict[str, FileReport]
+    stored: StoredReport
+    tasks: dict[str, dict[str, SplitReport]]
 
 
 def check_data(
@@ -85,8 +100,11 @@ def collect(samples: Path, tasks: Iterable[str], shards: Path, manifests: Path, 
     """
     stored = read_json(shards)
     files = stored.pop("files")
-    report: Report = {"features": {name: files[name] for name in features}, "stored": stored}
-    report["tasks"] = {name: read_json(samples / name / "report.json") for name in tasks}
+    report: Report = {
+        "features": {name: files[name] for name in features},
+        "stored": stored,
+        "tasks": {name: read_json(samples / name / "report.json") for name in tasks},
+    }
     present = {name: {PurePath(file).stem for file in read_json(manifests / f"{name}.json")["files"]} for name in files}
     _name_missing(report, lambda name, uid: uid in present[name])
     return report
@@ -111,7 +129,7 @@ def numbers(report: Report) -> dict[str, Any]:
     }
 
 
-def _counts(skipped: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+def _counts(skipped: Skipped) -> dict[str, int]:
     return {reason: entry["count"] for reason, entry in skipped.items()}
 
 
@@ -121,7 +139,7 @@ def _storable(
     features: Features,
     storage: str | None,
     progress: Callable[[int, int], None],
-) -> tuple[dict[str, int], dict[str, Any]]:
+) -> tuple[dict[str, int], StoredReport]:
     """Rows of every video that can be stored, and the counts of them."""
     skips = Skips()
     count_skips(videos, skips)
@@ -155,9 +173,9 @@ def _read_rows(video: Video, features: Features, storage: str) -> tuple[str, str
 
 def _check_task(
     name: str, block: TaskBlock, annotations: Annotations, rows: Mapping[str, int], grid: Grid, problems: list[str]
-) -> dict[str, Any]:
+) -> dict[str, SplitReport]:
     """The report of a task, split by split; a file that cannot be trusted is a problem and counts as empty."""
-    report = {}
+    report: dict[str, SplitReport] = {}
     for split in SPLITS:
         try:
             report[split] = index_split(load_task(name), block, annotations, rows, grid, split)[1]
@@ -209,11 +227,11 @@ def table(report: Report) -> str:
     return text
 
 
-def _total(skipped: Mapping[str, Mapping[str, Any]]) -> int:
+def _total(skipped: Skipped) -> int:
     return sum(_counts(skipped).values())
 
 
-def _reasons(skipped: Mapping[str, Mapping[str, Any]]) -> Iterable[str]:
+def _reasons(skipped: Skipped) -> Iterable[str]:
     for reason, entry in skipped.items():
         more = ", ..." if entry["count"] > SHOWN else ""
         yield f"{entry['count']:,} {reason}: {', '.join(entry['examples'][:SHOWN])}{more}"

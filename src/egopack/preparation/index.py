@@ -4,20 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from egopack.data.grid import Grid
 from egopack.data.samples import Sample, write_samples
 from egopack.data.splits import LABELS, split_file
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.layout import SPLITS
-from egopack.ego4d.skips import Skips
+from egopack.ego4d.skips import Skipped, Skips
 from egopack.errors import UserError
 from egopack.files import write_json
 from egopack.params import TaskBlock
 from egopack.tasks.base import SampleSource, Task
 
 NEEDED = ("train", "val")  # a challenge's test split may be absent from a user's plans; these may not be empty
+
+
+class SplitReport(TypedDict):
+    """What a split of a task holds."""
+
+    found: dict[str, int]  # what its annotation file lists
+    samples: int
+    skipped: Skipped
+    lacking: list[str]  # videos without features that samples ask for
 
 
 def index_task(
@@ -28,7 +37,7 @@ def index_task(
     rows: Mapping[str, int],
     grid: Grid,
     folder: Path,
-) -> dict[str, Any]:
+) -> dict[str, SplitReport]:
     """Write <folder>/<split>.h5, labels.json and report.json; return the report.
 
     `rows` is how many feature rows each video has.
@@ -36,7 +45,7 @@ def index_task(
     Raises:
         UserError: an annotation file cannot be trusted, or a split that training needs has nothing usable.
     """
-    report: dict[str, Any] = {}
+    report: dict[str, SplitReport] = {}
     found: dict[str, list[Sample]] = {}
     for split in SPLITS:
         found[split], report[split] = index_split(task, block, annotations, rows, grid, split)
@@ -52,10 +61,8 @@ def index_task(
 
 def index_split(
     task: type[Task], block: TaskBlock, annotations: Annotations, rows: Mapping[str, int], grid: Grid, split: str
-) -> tuple[list[Sample], dict[str, Any]]:
-    """The samples of a split and its part of the report: what its file lists, what was skipped and why, and the videos
-    that lack features.
-    """
+) -> tuple[list[Sample], SplitReport]:
+    """The samples of a split and its part of the report."""
     source = SampleSource(annotations, rows, grid, Skips())
     samples = distinct(task.samples(source, split, block), source.skips)
     return samples, {
@@ -66,7 +73,7 @@ def index_split(
     }
 
 
-def nothing_usable(name: str, block: TaskBlock, split: str, report: Mapping[str, Any]) -> str:
+def nothing_usable(name: str, block: TaskBlock, split: str, report: SplitReport) -> str:
     """What to say of a split that training needs and that has no sample."""
     reasons = ", ".join(f"{entry['count']} {reason}" for reason, entry in report["skipped"].items())
     source = block.annotations

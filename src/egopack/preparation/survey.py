@@ -10,32 +10,34 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Literal, TypedDict, TypeVar
 
 from egopack.ego4d import layout
 from egopack.ego4d.features import DamagedFile, aligned_rows, read_features
 from egopack.ego4d.manifest import stamp
-from egopack.ego4d.skips import Skips
+from egopack.ego4d.skips import Skipped, Skips
 from egopack.errors import UserError
 from egopack.params import FeatureSet
 
 HEADERS_AHEAD = 64
 UNREADABLE = "feature file that cannot be read"
 TWO_FILES = "video with two feature files, of which one is used"
-KINDS = ("missing", "wrong size", "damaged")  # of what can be wrong with a file
+Kind = Literal["missing", "wrong size", "damaged"]
+KINDS: tuple[Kind, ...] = ("missing", "wrong size", "damaged")  # of what can be wrong with a file
+FileReport = TypedDict("FileReport", {"found": int, "missing": Skipped, "wrong size": Skipped, "damaged": Skipped})
 T = TypeVar("T")
 J = TypeVar("J")
 
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """What a file's header tells; `kind` (one of KINDS), `reason` and `item` say what is wrong with it, if anything."""
+    """What a file's header tells; `kind`, `reason` and `item` say what is wrong with it, if anything."""
 
     path: Path | None = None
     stamp: str = ""
     rows: int = 0
     width: int = 0
-    kind: str = ""
+    kind: Kind | None = None
     reason: str = ""
     item: str = ""
     doubled: bool = False  # another file of the video lies beside it
@@ -87,8 +89,8 @@ def count_skips(videos: Iterable[Video], skips: Skips) -> None:
                 skips.add(TWO_FILES, file.item)
 
 
-def count_files(features: Mapping[str, FeatureSet], videos: Sequence[Video]) -> dict[str, dict[str, Any]]:
-    """Feature set -> {"found": files, kind of problem: {reason: {"count", "examples"}}}.
+def count_files(features: Mapping[str, FeatureSet], videos: Sequence[Video]) -> dict[str, FileReport]:
+    """How many files each feature set has, and what is wrong with others, by kind of problem.
 
     Missing is what another set has: a video that no set has is not among `videos`.
     """
@@ -100,8 +102,13 @@ def count_files(features: Mapping[str, FeatureSet], videos: Sequence[Video]) -> 
             if file.kind:
                 wrong[name][file.kind].add(file.reason, file.item)
     return {
-        name: {"found": found[name]} | {kind: skips.to_dict() for kind, skips in wrong[name].items()}
-        for name in features
+        name: {
+            "found": found[name],
+            "missing": of["missing"].to_dict(),
+            "wrong size": of["wrong size"].to_dict(),
+            "damaged": of["damaged"].to_dict(),
+        }
+        for name, of in wrong.items()
     }
 
 
@@ -128,8 +135,10 @@ def _header(root: Path, name: str, one: FeatureSet, uid: str) -> FeatureFile:
     except OSError:
         return FeatureFile(path, kind="damaged", reason=UNREADABLE, item=item, doubled=doubled)
     wrong = width != one.size
-    kind, reason = ("wrong size", "feature file of another width than its set") if wrong else ("", "")
-    return FeatureFile(path, mark, rows, width, kind, reason, item, doubled)
+    if wrong:
+        reason = "feature file of another width than its set"
+        return FeatureFile(path, mark, rows, width, "wrong size", reason, item, doubled)
+    return FeatureFile(path, mark, rows, width, item=item, doubled=doubled)
 
 
 def ahead(pool: ThreadPoolExecutor, job: Callable[[J], T], items: Iterable[J], count: int) -> Generator[T, None, None]:

@@ -93,7 +93,9 @@ def test_spoilt_actions_are_counted_and_the_others_keep_their_order(tmp_path: Pa
     skips = Skips()
     taxonomy = Taxonomy(("v",) * 115, ("n",) * 478)
     found = read_actions(clips(tmp_path, *rows, name="fho_lta_train.json"), skips, taxonomy)
-    assert [action.action_idx for action in found] == [4, 1]
+    assert [action.action_idx for action in found] == [4, 0, 0, 0, 0, 1]
+    assert [action.timed for action in found] == [True, False, False, True, True, True]
+    assert [(action.verb, action.noun) for action in found[2:5]] == [(65, 131), (-1, 131), (65, -1)]
     examples = [entry["examples"] for entry in skips.to_dict().values()]
     assert sorted(examples) == [[f"fho_lta_train.json: clips[{i}]"] for i in (1, 2, 3, 4)]
 

@@ -20,7 +20,6 @@ from egopack.tasks.pnr import (
     PointOfNoReturn,
     candidate_frames,
     frame_labels,
-    frame_rows,
     frame_table,
     keyframe_index,
 )
@@ -124,9 +123,11 @@ def test_crops_differ_from_draw_to_draw() -> None:
     assert {end - start <= 240 for start, end in drawn} == {True}
 
 
-def test_a_window_without_rows_has_none() -> None:
-    assert len(frame_rows(0, 10, small.GRID, 100)) == 0
-    assert frame_rows(0, 16, small.GRID, 100).tolist() == [0] * 16
+def test_rows_are_spread_over_the_window() -> None:
+    (sample,), _ = samples_of(window("a", 0, 16, 3))
+    assert sample.rows.tolist() == [0] * 16
+    (sample,), _ = samples_of(window("a", 0, 32 * 16, 3))
+    assert sample.rows.tolist() == [int(31 * i / 15) for i in range(16)]
 
 
 def test_the_nearest_candidate_is_the_positive_and_the_earlier_of_two() -> None:

@@ -18,6 +18,10 @@ class Grid:
         """Rows of the clip [start, end) in frames, of a video that has `available` rows; empty when there are none."""
         return np.arange(max(start // self.stride, 0), min(end // self.stride, available), dtype=np.int64)
 
+    def nearest(self, frame: int, available: int) -> np.ndarray:
+        """The row nearest to a frame, alone, of a video that has `available` rows."""
+        return np.array([min(max(frame // self.stride, 0), available - 1)], dtype=np.int64)
+
     def positions(self, count: int, offset: float = 0.5) -> np.ndarray:
         """Seconds of nodes 0 ... count-1: (offset + i) * stride / fps."""
         return ((offset + np.arange(count)) * self.stride / self.fps).astype(np.float32)

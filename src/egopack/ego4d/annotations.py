@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from egopack.ego4d import layout
 from egopack.ego4d.skips import Skipped, Skips
@@ -15,6 +17,8 @@ from egopack.ego4d.sources.moments import MOMENTS, MomentsClip, read_moment_labe
 from egopack.ego4d.sources.scenarios import VIDEOS, read_scenarios
 from egopack.ego4d.sources.source import Record, Source
 from egopack.ego4d.sources.table import SOURCES
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,40 +72,75 @@ class Annotations:
     def actions_by_clip(self, split: str, skips: Skips) -> dict[str, list[Action]]:
         """Actions of each LTA clip, in file order.
 
-        Skipped: a row that repeats another, or that places its clip elsewhere than the clip's first row.
+        A clip lies where most of its rows say, the first of them if as many say otherwise. Skipped: a row that repeats
+        another. Counted: one that places its clip elsewhere, which is not timed.
         """
         clips: dict[str, list[Action]] = {}
         seen: set[Action] = set()
         for action in self.actions(split, skips):
-            clip, item = clips.setdefault(action.clip_uid, []), f"{action.clip_uid}: action_idx {action.action_idx}"
             if action in seen:
-                skips.add("action listed twice", item)
-            elif clip and _place(action) != _place(clip[0]):
-                skips.add("action that lies elsewhere than its clip", item)
+                skips.add("action listed twice", _name(action))
             else:
-                clip.append(action)
+                clips.setdefault(action.clip_uid, []).append(action)
             seen.add(action)
-        return clips
+        return {uid: _in_one_place(actions, skips) for uid, actions in clips.items()}
 
     def windows(self, split: str, skips: Skips) -> list[Window]:
-        """OSCC and PNR windows, in file order."""
-        return self.records(FHO_OSCC_PNR, split, skips)
+        """OSCC and PNR windows, in file order; skipped: one whose id another has."""
+        windows: dict[str, Window] = {}
+        for window in self.records(FHO_OSCC_PNR, split, skips):
+            if windows.setdefault(window.unique_id, window) is not window:
+                skips.add("repeated id", window.unique_id)
+        return list(windows.values())
 
     def windows_by_clip(self, split: str, skips: Skips) -> dict[str, list[Window]]:
-        """Windows that share a clip_id, in file order; skipped: one of another video than the first of its clip."""
+        """Windows that share a clip_id, in file order.
+
+        A clip lies in the video that most of its windows name. Skipped: a window of another; on the test split, where
+        all have to be predicted, those are a clip of their own.
+        """
         clips: dict[str, list[Window]] = {}
         for window in self.windows(split, skips):
-            clip = clips.setdefault(window.clip_id, [])
-            if clip and window.video_uid != clip[0].video_uid:
+            clips.setdefault(window.clip_id, []).append(window)
+        kept: dict[str, list[Window]] = {}
+        for clip_id, windows in clips.items():
+            video = most_common(window.video_uid for window in windows)
+            for window in windows:
+                if window.video_uid == video:
+                    kept.setdefault(clip_id, []).append(window)
+                    continue
                 skips.add("window that lies in another video than its clip", window.unique_id)
-            else:
-                clip.append(window)
-        return clips
+                if split == layout.TEST:
+                    kept.setdefault(f"{clip_id} in {window.video_uid}", []).append(window)
+        return kept
 
     def moments(self, split: str, skips: Skips) -> list[MomentsClip]:
         """Moments clips, in file order."""
         return self.records(MOMENTS, split, skips)
 
 
+def _in_one_place(actions: list[Action], skips: Skips) -> list[Action]:
+    """The actions of a clip, all of them where most of them say that it lies."""
+    place = most_common(map(_place, actions))
+    video_uid, clip_start, clip_end = place
+    out = []
+    for action in actions:
+        if _place(action) != place:
+            if action.timed:  # else it is counted already
+                skips.add("action that lies elsewhere than its clip", _name(action))
+            action = replace(action, video_uid=video_uid, clip_start=clip_start, clip_end=clip_end, timed=False)
+        out.append(action)
+    return out
+
+
 def _place(action: Action) -> tuple[str, int, int]:
     return action.video_uid, action.clip_start, action.clip_end
+
+
+def _name(action: Action) -> str:
+    return f"{action.clip_uid}: action_idx {action.action_idx}"
+
+
+def most_common(values: Iterable[T]) -> T:
+    """What most of the values are, of several the first."""
+    return Counter(values).most_common(1)[0][0]

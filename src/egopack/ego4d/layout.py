@@ -10,7 +10,8 @@ from pathlib import Path
 
 from egopack.errors import UserError
 
-SPLITS = ("train", "val", "test_unannotated")
+TEST = "test_unannotated"  # without labels: a server scores what is predicted, and expects all of it
+SPLITS = ("train", "val", TEST)
 VERSIONS = ("v1", "v2")
 FEATURE_SUFFIXES = (".pt", ".npy")
 MOMENT_LABELS = "mq_labels.tsv"

@@ -64,9 +64,9 @@ class ActionRecognition(Task):
     @classmethod
     def samples(cls, source: SampleSource, split: str, params: TaskParams) -> list[Sample]:
         samples = []
-        for clip_uid, actions in source.annotations.actions_by_clip(split, source.skips).items():
-            clip = actions[0]
-            if not source.usable(clip.video_uid, clip_uid):
+        for clip_uid, listed in source.annotations.actions_by_clip(split, source.skips).items():
+            clip, actions = listed[0], [action for action in listed if action.timed]
+            if not actions or not source.usable(clip.video_uid, clip_uid):
                 continue
             rows = source.grid.rows(clip.clip_start, clip.clip_end, source.rows[clip.video_uid])
             if not len(rows):

@@ -22,6 +22,7 @@ from egopack.data.batch import Batch
 from egopack.data.grid import Grid
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.layout import TEST
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.labels import Labels
@@ -54,6 +55,19 @@ class SampleSource:
         self.lacking.add(video_uid)
         self.skips.add("video without features", item)
         return False
+
+    def rows_within(self, video_uid: str, frames: tuple[int, int], split: str, reason: str, item: str) -> np.ndarray:
+        """The rows of a stretch [start, end) of a video that has features.
+
+        Where there is none, the item is counted under `reason` and gets none, but on the test split, where every item
+        has to be predicted, the nearest row.
+        """
+        rows = self.grid.rows(*frames, self.rows[video_uid])
+        if not len(rows):
+            self.skips.add(reason, item)
+            if split == TEST:
+                return self.grid.nearest(frames[1] - 1, self.rows[video_uid])
+        return rows
 
 
 class Task(nn.Module, ABC):

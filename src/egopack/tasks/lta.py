@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +16,9 @@ from egopack.data.batch import Batch, move
 from egopack.data.pyramid import Edges, radius_edges
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.layout import TEST
+from egopack.ego4d.skips import Skips
+from egopack.ego4d.sources.fho_lta import Action
 from egopack.ego4d.submissions import lta_submission
 from egopack.labels import UNLABELLED, Labels
 from egopack.nn.fusion import Streams, fuse
@@ -97,10 +101,10 @@ class LongTermAnticipation(Task):
         horizon: int = params.samples.horizon
         samples = []
         for clip_uid, unordered in source.annotations.actions_by_clip(split, source.skips).items():
-            if not source.usable(unordered[0].video_uid, clip_uid):
+            video_uid = unordered[0].video_uid
+            if not source.usable(video_uid, clip_uid):
                 continue
-            actions = sorted(unordered, key=lambda action: action.action_idx)
-            available = source.rows[actions[0].video_uid]
+            actions = sequence(unordered, source)
             if len(actions) <= OBSERVED + horizon:
                 source.skips.add("clip with too few actions to anticipate", clip_uid)
             for first in range(len(actions) - OBSERVED - horizon):
@@ -109,16 +113,15 @@ class LongTermAnticipation(Task):
                     actions[first + OBSERVED : first + OBSERVED + horizon],
                 )
                 key = f"{clip_uid}#{observed[-1].action_idx}"
-                rows = source.grid.rows(observed[0].start, observed[-1].end, available)
+                rows = observed_rows(observed, key, source, split)
                 if not len(rows):
-                    source.skips.add("observed actions without a feature row", key)
                     continue
                 targets = {
                     "verbs": np.array([UNLABELLED if action.verb is None else action.verb for action in future]),
                     "nouns": np.array([UNLABELLED if action.noun is None else action.noun for action in future]),
                 }
                 pos = np.round(source.grid.positions(len(rows)), 3)
-                samples.append(Sample(key, actions[0].video_uid, rows, pos, targets))
+                samples.append(Sample(key, video_uid, rows, pos, targets))
         return samples
 
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
@@ -182,6 +185,49 @@ class LongTermAnticipation(Task):
             verb, noun = (np.stack(list(row[part])).T.tolist() for part in PARTS)
             entries[f"{clip_uid}_{action_idx}"] = (verb, noun)
         return lta_submission(entries)
+
+
+def sequence(unordered: Sequence[Action], source: SampleSource) -> list[Action]:
+    """The actions of a clip in the order of their action_idx.
+
+    Of several with one action_idx the only one that is timed counts, else they are one that is not timed, with the
+    labels in which they agree.
+    """
+    places: dict[int, list[Action]] = {}
+    for action in unordered:
+        places.setdefault(action.action_idx, []).append(action)
+    return [_only(places[index], source.skips) for index in sorted(places)]
+
+
+def _only(actions: Sequence[Action], skips: Skips) -> Action:
+    first = actions[0]
+    if len(actions) == 1:
+        return first
+    for _ in actions[1:]:
+        skips.add("action that has the action_idx of another", f"{first.clip_uid}: action_idx {first.action_idx}")
+    timed = [action for action in actions if action.timed]
+    if len(timed) == 1:
+        return timed[0]
+    verb, noun = (
+        labels[0] if len(set(labels)) == 1 else UNLABELLED
+        for labels in ([action.verb for action in actions], [action.noun for action in actions])
+    )
+    return replace(first, verb=verb, noun=noun, timed=False)
+
+
+def observed_rows(observed: Sequence[Action], key: str, source: SampleSource, split: str) -> np.ndarray:
+    """Rows from the start of the first to the end of the last of the observed actions; none, and counted, unless all
+    of them are timed. On the test split those that are, or the nearest row, have to do.
+    """
+    timed = [action for action in observed if action.timed]
+    if len(timed) < len(observed):
+        source.skips.add("observed action of which it cannot be told where it lies", key)
+        if split != TEST:
+            return np.empty(0, np.int64)
+    first, last = (timed or observed)[0], (timed or observed)[-1]
+    return source.rows_within(
+        first.video_uid, (first.start, last.end), split, "observed actions without a feature row", key
+    )
 
 
 @lru_cache(maxsize=8)

@@ -134,9 +134,9 @@ class MomentQueries(Task):
         for clip in source.annotations.moments(split, source.skips):
             if not source.usable(clip.video_uid, clip.clip_uid):
                 continue
-            rows = source.grid.rows(clip.start, clip.end, source.rows[clip.video_uid])
+            reason = "clip outside of the video's features"
+            rows = source.rows_within(clip.video_uid, (clip.start, clip.end), split, reason, clip.clip_uid)
             if not len(rows):
-                source.skips.add("clip outside of the video's features", clip.clip_uid)
                 continue
             segments, classes = primary_segments(clip, ids, source)
             targets = {"segments": segments, "classes": classes}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from egopack.data.batch import Batch
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.layout import TEST
 from egopack.ego4d.submissions import oscc_submission
 from egopack.labels import UNLABELLED, Labels
 from egopack.nn.fusion import Fusion, Streams
@@ -60,7 +61,7 @@ class ObjectStateChange(Task):
         samples = []
         by_clip = source.annotations.windows_by_clip(split, source.skips)
         for clip_id, windows in by_clip.items():
-            if split != "test_unannotated":
+            if split != TEST:
                 known = [window for window in windows if window.state_change is not None]
                 for window in windows:
                     if window.state_change is None:
@@ -70,9 +71,9 @@ class ObjectStateChange(Task):
                 continue
             windows = sorted(windows, key=lambda window: window.start)
             start, end = windows[0].start, max(window.end for window in windows)
-            rows = source.grid.rows(start, end, source.rows[windows[0].video_uid])
+            reason = "windows outside of the video's features"
+            rows = source.rows_within(windows[0].video_uid, (start, end), split, reason, clip_id)
             if not len(rows):
-                source.skips.add("windows outside of the video's features", clip_id)
                 continue
             frames = np.array([[window.start, window.end] for window in windows])
             states = [UNLABELLED if window.state_change is None else int(window.state_change) for window in windows]

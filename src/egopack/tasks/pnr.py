@@ -16,6 +16,7 @@ from egopack.data.batch import Batch
 from egopack.data.grid import Grid
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.layout import TEST
 from egopack.ego4d.sources.fho_oscc_pnr import Window
 from egopack.ego4d.submissions import pnr_submission
 from egopack.labels import Labels
@@ -79,7 +80,7 @@ class PointOfNoReturn(Task):
     def samples(cls, source: SampleSource, split: str, params: TaskParams) -> list[Sample]:
         samples = []
         for window in source.annotations.windows(split, source.skips):
-            if split != "test_unannotated":
+            if split != TEST:
                 if not window.state_change:
                     source.skips.add("window without a state change", window.unique_id)  # another task's sample
                     continue
@@ -88,11 +89,10 @@ class PointOfNoReturn(Task):
                     continue
             if not source.usable(window.video_uid, window.unique_id):
                 continue
-            sample = whole_window(window, source)
-            if sample is None:
-                source.skips.add("window outside of the video's features", window.unique_id)
-            else:
-                samples.append(sample)
+            reason, frames = "window outside of the video's features", (window.start, window.end)
+            rows = source.rows_within(window.video_uid, frames, split, reason, window.unique_id)
+            if len(rows):
+                samples.append(whole_window(window, rows, source))
         return samples
 
     @classmethod
@@ -104,9 +104,10 @@ class PointOfNoReturn(Task):
         first = start / fps + generator.uniform(0, crop.longest_s - length)
         new_start, new_end = int(first * fps), int(min(first + length, end / fps) * fps)
         window = (int(start) if pnr < new_start else new_start, int(end) if pnr > new_end else new_end)
-        rows = frame_rows(*window, Grid(int(known["stride"][0]), fps), int(known["available"][0]))
+        rows = Grid(int(known["stride"][0]), fps).rows(*window, int(known["available"][0]))
         if not len(rows):
             return sample
+        rows = spread(rows)
         targets = {"frame_labels": frame_labels(*window, pnr)}
         return replace(sample, rows=rows, targets=targets, metadata=known | {"window": np.array(window)})
 
@@ -151,10 +152,9 @@ class PointOfNoReturn(Task):
         return pnr_submission(list(zip(predictions["key"], predictions["frame"].astype(float), strict=True)))
 
 
-def frame_rows(start: int, end: int, grid: Grid, available: int) -> np.ndarray:
-    """16 rows spread evenly over the window [start, end) in frames; empty where the video has none of them."""
-    rows = grid.rows(start, end, available)
-    return np.linspace(rows[0], rows[-1], FRAMES).astype(np.int64) if len(rows) else rows
+def spread(rows: np.ndarray) -> np.ndarray:
+    """16 rows spread evenly from the first to the last of those of a window."""
+    return np.linspace(rows[0], rows[-1], FRAMES).astype(np.int64)
 
 
 def candidate_frames(start: np.ndarray | int, end: np.ndarray | int) -> np.ndarray:
@@ -170,12 +170,9 @@ def frame_labels(start: int, end: int, pnr: int) -> np.ndarray:
     return labels
 
 
-def whole_window(window: Window, source: SampleSource) -> Sample | None:
-    """The sample of a whole window, or None if none of its rows exist."""
+def whole_window(window: Window, rows: np.ndarray, source: SampleSource) -> Sample:
+    """The sample of a whole window, which has these rows."""
     grid, available = source.grid, source.rows[window.video_uid]
-    rows = frame_rows(window.start, window.end, grid, available)
-    if not len(rows):
-        return None
     pnr = -1 if window.pnr is None else window.pnr
     metadata = {
         "window": np.array([window.start, window.end], dtype=np.int64),
@@ -185,7 +182,7 @@ def whole_window(window: Window, source: SampleSource) -> Sample | None:
         "fps": np.array([grid.fps], dtype=np.float64),
     }
     targets, pos = {"frame_labels": frame_labels(window.start, window.end, pnr)}, grid.positions(FRAMES, offset=0.0)
-    return Sample(window.unique_id, window.video_uid, rows, pos, targets, metadata=metadata)
+    return Sample(window.unique_id, window.video_uid, spread(rows), pos, targets, metadata=metadata)
 
 
 def keyframe_index(logits: np.ndarray) -> np.ndarray:

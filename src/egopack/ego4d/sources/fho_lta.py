@@ -6,7 +6,7 @@ that names file, place and value. What spoils one item alone (an end before its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,8 @@ class Action:
     """One row of fho_lta_*; all frames are of the parent video.
 
     `start` and `end` may lie outside of the clip. `verb` and `noun` are ids (-1: no label), None on the test split.
+    Without being `timed` an action holds its place in the sequence of its clip, and its labels, but where it lies
+    cannot be told.
     """
 
     video_uid: str
@@ -36,6 +38,7 @@ class Action:
     action_idx: int
     verb: int | None
     noun: int | None
+    timed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,14 @@ class Taxonomy:
 
 
 def read_actions(path: Path | str, skips: Skips, taxonomy: Taxonomy | None = None) -> list[Action]:
-    """Actions of an fho_lta_* file, in file order; the test split has no labels.
+    """All actions of an fho_lta_* file, in file order; the test split has no labels.
 
-    Skipped: an action or clip that ends before it starts; with a `taxonomy`, a label that it lacks, but for -1.
+    None is left out, since those after it would move in the sequence of its clip. Counted in `skips`: one that ends
+    before it starts, or whose clip does, which is not timed; with a `taxonomy`, a label that it lacks, which is -1.
     Raises UserError for a file of another shape.
     """
     top = read_object(path)
-    labelled = not top.file.stem.endswith(layout.SPLITS[-1])
+    labelled = not top.file.stem.endswith(layout.TEST)
     actions = []
     for item in top.items("clips"):
         clip_start, clip_end = item.frame("clip_parent_start_frame"), item.frame("clip_parent_end_frame")
@@ -68,26 +72,27 @@ def read_actions(path: Path | str, skips: Skips, taxonomy: Taxonomy | None = Non
             verb=item.label("verb_label") if labelled else None,
             noun=item.label("noun_label") if labelled else None,
         )
-        reason = _spoilt_action(action, taxonomy)
-        if reason:
-            skips.add(reason, item.name())
-        else:
-            actions.append(action)
+        actions.append(_checked(action, taxonomy, skips, item.name()))
     return actions
 
 
-def _spoilt_action(action: Action, taxonomy: Taxonomy | None) -> str:
+def _checked(action: Action, taxonomy: Taxonomy | None, skips: Skips, item: str) -> Action:
+    """The action without what cannot be used of it."""
     if action.end <= action.start:
-        return "action that ends before it starts"
-    if action.clip_end <= action.clip_start:
-        return "action in a clip that ends before it starts"
-    if taxonomy is None or action.verb is None or action.noun is None:
-        return ""
-    if not UNLABELLED <= action.verb < len(taxonomy.verbs):
-        return "action with a verb that the taxonomy lacks"
-    if not UNLABELLED <= action.noun < len(taxonomy.nouns):
-        return "action with a noun that the taxonomy lacks"
-    return ""
+        skips.add("action that ends before it starts", item)
+        action = replace(action, timed=False)
+    elif action.clip_end <= action.clip_start:
+        skips.add("action in a clip that ends before it starts", item)
+        action = replace(action, timed=False)
+    if taxonomy is None:
+        return action
+    if action.verb is not None and not UNLABELLED <= action.verb < len(taxonomy.verbs):
+        skips.add("action with a verb that the taxonomy lacks", item)
+        action = replace(action, verb=UNLABELLED)
+    if action.noun is not None and not UNLABELLED <= action.noun < len(taxonomy.nouns):
+        skips.add("action with a noun that the taxonomy lacks", item)
+        action = replace(action, noun=UNLABELLED)
+    return action
 
 
 def read_taxonomy(path: Path | str) -> Taxonomy:
@@ -107,9 +112,8 @@ def _names(top: Item, key: str) -> tuple[str, ...]:
 
 
 def _found(annotations: Annotations, split: str) -> Counts:
-    skips = Skips()
-    actions = annotations.actions(split, skips)
-    return {"clips": len({action.clip_uid for action in actions}), "actions": len(actions) + len(skips)}
+    actions = annotations.actions(split, Skips())
+    return {"clips": len({action.clip_uid for action in actions}), "actions": len(actions)}
 
 
 FHO_LTA = Source(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from egopack.errors import UserError
 if TYPE_CHECKING:
     from egopack.ego4d.annotations import Annotations
 
-SPOILT_MOMENT = "moment of no length"
+SPOILT_MOMENT, SPOILT_CLIP = "moment of no length", "clip that ends before it starts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,12 @@ class MomentsClip:
 def read_moments(path: Path | str, skips: Skips) -> list[MomentsClip]:
     """Clips of a moments_* file with the segments of all annotators, in file order.
 
-    Skipped: a clip, or a segment (zero-length rows occur), that ends before it starts.
+    Skipped: a clip, or a segment (zero-length rows occur), that ends before it starts. On the test split such a clip
+    lasts one frame, since all have to be predicted.
     """
     clips = []
-    for video in read_object(path).items("videos"):
+    top = read_object(path)
+    for video in top.items("videos"):
         video_uid = video.uid("video_uid")
         for item in video.items("clips"):
             clip = MomentsClip(
@@ -63,9 +65,11 @@ def read_moments(path: Path | str, skips: Skips) -> list[MomentsClip]:
                 annotated=item.data.get("annotations") is not None,
             )
             if clip.end <= clip.start or clip.end_s <= clip.start_s:
-                skips.add("clip that ends before it starts", item.name())
-            else:
-                clips.append(clip)
+                skips.add(SPOILT_CLIP, item.name())
+                if not top.file.stem.endswith(layout.TEST):
+                    continue
+                clip = replace(clip, end=clip.start + 1)
+            clips.append(clip)
     return clips
 
 
@@ -120,9 +124,10 @@ def moments_found(annotations: Annotations, split: str) -> Counts:
     """Clips and moments that the file of a split lists."""
     skips = Skips()
     clips = annotations.moments(split, skips)
-    spoilt = skips.to_dict().get(SPOILT_MOMENT, {"count": 0})["count"]
-    moments = sum(len(clip.moments) for clip in clips) + spoilt
-    return {"clips": len(clips) + len(skips) - spoilt, "moments": moments}
+    counts = {reason: entry["count"] for reason, entry in skips.to_dict().items()}
+    left_out = 0 if split == layout.TEST else counts.get(SPOILT_CLIP, 0)
+    moments = sum(len(clip.moments) for clip in clips) + counts.get(SPOILT_MOMENT, 0)
+    return {"clips": len(clips) + left_out, "moments": moments}
 
 
 MOMENTS = Source(

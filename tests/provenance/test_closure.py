@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from inspect import CO_OPTIMIZED
 from pathlib import Path
 from types import CodeType, FrameType
@@ -13,12 +14,12 @@ from typing import Any
 import grimp
 import pytest
 
-from egopack.params import Strict
+from egopack.params import Params, Strict, TaskBlock
 from egopack.provenance.closure import Closure
 from egopack.provenance.project import Code
 from egopack.provenance.syntax import members
 from stages._common import load_all
-from stages._inputs import NO_RESULT, Reads, code, inputs
+from stages._inputs import ANYWHERE, NO_RESULT, Reads, code, inputs
 from tests.support.workplace import ROOT, Workplace
 
 PACKAGES = {"egopack": ROOT / "src" / "egopack", "stages": ROOT / "stages"}
@@ -181,8 +182,45 @@ RUNS = [
 READERS = {name for _, name in NO_RESULT} | {"load_all", "code"}  # of params and code, of which notes are taken
 
 
-def test_nothing_that_runs_is_missing(workplace: Workplace) -> None:
-    """Every function that a stage really calls is one that it depends on."""
+# what is read and changes no result: where things are, and what a task's own check looks at
+READ_FREELY = {"data.root", "tasks.annotations", "tasks.pack"}
+
+
+@contextmanager
+def params_read(into: set[str]) -> Iterator[None]:
+    """Note the second-level keys of params.yaml that code of the project reads, as `data.features`; whole blocks of
+    which a copy is made are not reads, nor is what a checkpoint holds.
+    """
+    blocks: dict[int, tuple[str, Any]] = {}  # kept, so that no other object has the id
+
+    def note(self: Any, name: str) -> Any:
+        frame = sys._getframe(1)
+        caller = frame.f_globals.get("__name__", "") if frame.f_code.co_name != "check_task" else ""
+        if caller.startswith(("egopack", "stages")) and not caller.startswith(("egopack.params", "egopack.provenance")):
+            if TaskBlock in type(self).__mro__ and name in TaskBlock.model_fields:
+                into.add(f"tasks.{name}")
+            elif id(self) in blocks and name in type(self).model_fields:
+                into.add(f"{blocks[id(self)][0]}.{name}")
+        value = object.__getattribute__(self, name)
+        if type(self) is Params and Strict in type(value).__mro__:
+            blocks[id(value)] = (name, value)
+        return value
+
+    Strict.__getattribute__ = note  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del Strict.__getattribute__
+
+
+def undeclared(reads: Reads, read: set[str]) -> set[str]:
+    """Of the keys that were read those that the stage does not say it reads."""
+    said = {key.replace(".{task}", "").replace(".{members}", "") for key in reads.params} | READ_FREELY
+    return {key for key in read if not {key, key.split(".")[0]} & said and key.split(".")[0] not in ANYWHERE}
+
+
+def test_nothing_that_runs_or_is_read_is_missing(workplace: Workplace) -> None:
+    """Every function that a stage really calls is one that it depends on, and every param that it reads."""
 
     def small(params: dict[str, Any]) -> None:
         params["packs"] = {"small": ["ar", "oscc"], "other": ["mq", "pnr"]}
@@ -195,9 +233,12 @@ def test_nothing_that_runs_is_missing(workplace: Workplace) -> None:
     for stage, key in RUNS:
         module = importlib.import_module(f"stages.{stage}")
         arguments = [key] if key else []
-        ran = trace(lambda module=module, arguments=arguments: run(module, arguments))
+        read: set[str] = set()
+        with params_read(read):
+            ran = trace(lambda module=module, arguments=arguments: run(module, arguments))
         if stage not in STAGES:
             continue
+        assert not undeclared(STAGES[stage], read), f"{stage} {key} reads what its READS does not name"
         known = closure_of(stage, key)
         contract = known.code.contract
         for name, own, member in ran.symbols():

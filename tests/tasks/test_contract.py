@@ -76,6 +76,30 @@ def test_a_video_of_one_node(name: str) -> None:
     assert all(term.isfinite() for term in network.head(name).loss(outputs, batch).values())
 
 
+def unlabeled(sample: Sample) -> Sample:
+    """The same without what may be absent: no segment where a task has any number of them, no known class."""
+    if sample.segments is None and "segments" not in sample.targets:
+        return replace(sample, targets={key: np.full_like(value, -1) for key, value in sample.targets.items()})
+    return replace(
+        sample,
+        targets={key: value[:0] for key, value in sample.targets.items()},
+        segments=None if sample.segments is None else sample.segments[:0],
+        texts=dict.fromkeys(sample.texts, ()),
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("pnr", "scenario")])  # which have all targets
+def test_a_batch_in_which_nothing_is_labeled(name: str) -> None:
+    """Its loss and its gradients are finite, and have the terms of any other batch."""
+    network = network_of(name).train()
+    batch, outputs = run(network, name, [unlabeled(sample) for sample in small.samples_of(name)])
+    terms = network.head(name).loss(outputs, batch)
+    assert terms.keys() == network.head(name).loss(*reversed(run(network, name, small.samples_of(name)))).keys()
+    assert all(term.isfinite() for term in terms.values())
+    sum(terms.values()).backward()
+    assert all(value.grad is None or value.grad.isfinite().all() for value in network.parameters())
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_network_comes_back_as_it_was_saved(name: str, tmp_path: Path) -> None:
     network = network_of(name).eval()

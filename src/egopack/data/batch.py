@@ -54,10 +54,10 @@ class Batch:
 
     def share(self, rows: Tensor) -> Tensor:
         """How much of the whole batch's rows these [N, ...] are, a scalar. The mean over the rows here, times their
-        share, is what they add to the mean over the whole batch.
+        share, is what they add to the mean over the whole batch. 0 where the whole batch has none.
         """
         own = torch.full((), float(len(rows)), device=rows.device)
-        return own / self.total(own)
+        return own / self.total(own).clamp(min=1)
 
     def owner(self, target: str) -> Tensor:
         """Index of the sample that each row of a target belongs to."""

@@ -10,8 +10,9 @@ from egopack.labels import UNLABELLED
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean over all labels [N]; a label -1 contributes 0 but counts in the mean. logits [N, C] -> scalar"""
-    return F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="none").mean()
+    """Mean over all labels [N]; a label -1 adds 0 but counts in the mean; 0 without any. logits [N, C] -> scalar"""
+    losses = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="none")
+    return losses.mean() if len(losses) else losses.sum()
 
 
 def sigmoid_focal(logits: Tensor, target: Tensor, *, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:

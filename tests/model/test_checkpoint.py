@@ -149,3 +149,21 @@ def test_a_full_disk_leaves_no_checkpoint_of_two_halves(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a whole checkpoint"):
         load_checkpoint(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [WEIGHTS]
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_weights_that_are_not_finite_are_neither_written_nor_read(value: float, tmp_path: Path) -> None:
+    network = saved(tmp_path, "ar")
+    name = "task.ar.noun.0.weight"
+    weights = load_file(tmp_path / WEIGHTS)
+    weights[name][1, 2] = value
+    save_file(weights, tmp_path / WEIGHTS)
+    message = rf"model\.safetensors: 1 of {len(weights)} tensors hold NaN or Inf: task\.ar\.noun\.0\.weight; "
+    with pytest.raises(UserError, match=message):
+        load_checkpoint(tmp_path)
+    save_checkpoint(tmp_path, network)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    network.get_parameter(name).data[1, 2] = value
+    with pytest.raises(UserError, match=message):
+        save_checkpoint(tmp_path, network)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

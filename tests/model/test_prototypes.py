@@ -122,3 +122,17 @@ def test_a_damaged_file(damage: str, tmp_path: Path) -> None:
         save_file(tensors, path)
     with pytest.raises(UserError, match=r"p\.safetensors: not a whole file of prototypes: "):
         load_prototypes(path)
+
+
+def test_prototypes_that_are_not_finite_are_neither_written_nor_read(tmp_path: Path) -> None:
+    path, prototypes = tmp_path / "p.safetensors", built(samples_of())
+    save_prototypes(path, prototypes)
+    tensors = load_file(path)
+    tensors["rows.mq"][0, 0] = torch.inf
+    save_file(tensors, path)
+    with pytest.raises(UserError, match=r"p\.safetensors: 1 of 4 tensors hold NaN or Inf: rows\.mq; "):
+        load_prototypes(path)
+    prototypes.rows["lta"][0, 0] = torch.nan
+    with pytest.raises(UserError, match=r"q\.safetensors: 1 of 4 tensors hold NaN or Inf: rows\.lta; "):
+        save_prototypes(tmp_path / "q.safetensors", prototypes)
+    assert not (tmp_path / "q.safetensors").exists()

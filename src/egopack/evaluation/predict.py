@@ -37,6 +37,9 @@ def predict(
     has a generator of its own for each batch.
 
     Ranks take turns at the batches, and each has the whole table in the end, to the bit that of one process.
+
+    Raises:
+        UserError: an output of the network is not finite.
     """
     network.to(device).eval()
     task = network.head(name)
@@ -45,7 +48,12 @@ def predict(
     tables = []
     for turn, (batch, chosen) in enumerate(loader.epoch(first=ranks.rank, every=ranks.world)):
         generator = np.random.default_rng([seed, ranks.rank + turn * ranks.world])
-        tables.append(task.decode(network(name, batch.to(device)), batch, chosen, decode, generator))
+        outputs = network(name, batch.to(device))
+        for key, value in outputs.items():
+            if not torch.isfinite(value).all():
+                first = ", ".join(sample.key for sample in chosen[:3])
+                raise UserError(f"{name}: {key} of the network is not finite in the batch from {first} on; train again")
+        tables.append(task.decode(outputs, batch, chosen, decode, generator))
         on_batch(len(chosen))
     parts = ranks.all_gather(tables)
     in_order = [parts[index % ranks.world][index // ranks.world] for index in range(len(loader))]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
+from torch import Tensor
 
 from egopack.errors import UserError
 from egopack.files import atomic_path, write_json
@@ -24,10 +27,14 @@ def save_checkpoint(folder: Path | str, network: Network, reproducible: str | No
     stands in the metadata of the weights.
 
     The specification is written last and an earlier one removed first: where it lies, the weights are those it is of.
+
+    Raises:
+        UserError: a weight is not finite; nothing is written.
     """
     folder = Path(folder)
-    (folder / SPEC).unlink(missing_ok=True)
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    check_finite(folder / WEIGHTS, weights)
+    (folder / SPEC).unlink(missing_ok=True)
     metadata = None if reproducible is None else {"reproducible": reproducible}
     with atomic_path(folder / WEIGHTS) as temporary:
         temporary.write_bytes(save(weights, metadata))  # save_file tells of a full disk by an error that is no OSError
@@ -38,8 +45,8 @@ def load_checkpoint(folder: Path | str) -> Network:
     """The network of a checkpoint, on the CPU, in evaluation mode.
 
     Raises:
-        UserError: a file is missing or damaged, or weights and specification differ; the message names the first
-        differences.
+        UserError: a file is missing or damaged, or weights and specification differ, or a weight is not finite;
+        the message names the first.
     """
     folder = Path(folder)
     try:
@@ -58,5 +65,16 @@ def load_checkpoint(folder: Path | str) -> Network:
             f"{name}: expected {wanted.get(name, 'nothing')}, found {found.get(name, 'nothing')}" for name in names[:5]
         )
         raise UserError(f"{folder / WEIGHTS}: {len(names)} of {len(wanted)} weights differ from {SPEC}: {first}")
+    check_finite(folder / WEIGHTS, weights)
     network.load_state_dict(weights)
     return network.eval()
+
+
+def check_finite(source: Path | str, tensors: Mapping[str, Tensor]) -> None:
+    """UserError that names `source` and the first tensors by name that hold NaN or Inf, if any does."""
+    spoilt = [name for name in sorted(tensors) if not torch.isfinite(tensors[name]).all()]
+    if spoilt:
+        raise UserError(
+            f"{source}: {len(spoilt)} of {len(tensors)} tensors hold NaN or Inf: {', '.join(spoilt[:5])}; "
+            "they are of no use, train again, with a lower lr if need be"
+        )

@@ -14,6 +14,7 @@ from torch import Tensor
 from egopack.data.loader import Loader
 from egopack.errors import UserError
 from egopack.files import atomic_path
+from egopack.model.checkpoint import check_finite
 from egopack.model.network import Network
 from egopack.nn.heads import segment_mean
 from egopack.runtime.ranks import ALONE, Ranks
@@ -78,11 +79,12 @@ def build_prototypes(
 
 
 def save_prototypes(path: Path | str, prototypes: Prototypes) -> None:
-    """Write prototypes as safetensors: `rows.<task>`, `verb`, `noun`."""
+    """Write prototypes as safetensors: `rows.<task>`, `verb`, `noun`; UserError where one is not finite."""
     tensors = {f"rows.{name}": rows for name, rows in prototypes.rows.items()} | {
         "verb": prototypes.verb,
         "noun": prototypes.noun,
     }
+    check_finite(path, tensors)
     with atomic_path(path) as temporary:
         temporary.write_bytes(save(tensors))  # save_file tells of a full disk by an error that is no OSError
 
@@ -91,6 +93,7 @@ def load_prototypes(path: Path | str) -> Prototypes:
     """Read what `save_prototypes` wrote; a UserError says what is wrong with the file."""
     try:
         tensors = load_file(path)
+        check_finite(path, tensors)
         rows = {name.removeprefix("rows."): value for name, value in tensors.items() if name.startswith("rows.")}
         return Prototypes(rows, tensors["verb"], tensors["noun"])
     except (OSError, SafetensorError, KeyError) as error:

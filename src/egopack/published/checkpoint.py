@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from egopack.errors import UserError
+from egopack.model.checkpoint import check_finite
 from egopack.model.network import Network, NetworkSpec, TaskSpec
 from egopack.params import BackboneParams
 from egopack.published.torch_archive import Stub, read_foreign
@@ -205,7 +206,7 @@ def fitted(weights: Weights, network: Network, path: Path | str) -> Weights:
     buffers.
 
     Raises:
-        UserError: weights are missing, unknown or of other shapes; the message names the first.
+        UserError: weights are missing, unknown, of other shapes or not finite; the message names the first.
     """
     out, differing = {}, []
     buffers = {name for name, _ in network.named_buffers()}
@@ -221,4 +222,5 @@ def fitted(weights: Weights, network: Network, path: Path | str) -> Weights:
             out[name] = theirs.to(torch.float32).reshape(ours.shape)
     if differing:
         raise UserError(f"{path}: {len(differing)} weights do not fit: {'; '.join(differing[:5])}")
+    check_finite(path, out)
     return out

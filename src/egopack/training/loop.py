@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,9 +14,11 @@ from torch import Tensor, nn
 from egopack.data.batch import Batch
 from egopack.data.loader import Loader
 from egopack.errors import UserError
+from egopack.model.checkpoint import check_finite
 from egopack.model.network import Network
 from egopack.params import OptimizerParams
 from egopack.runtime.ranks import ALONE, KEPT_STEP, Ranks, all_reduce_losses, data_parallel, no_sync
+from egopack.training import finite
 from egopack.training.best_weights import BestWeights
 from egopack.training.ema import EMA
 from egopack.training.freeze import freeze
@@ -89,9 +92,11 @@ def step(
             # times the ranks, over which gradients are averaged although their parts of the loss add up
             (torch.stack(list(terms.values())).sum() * ranks.world / len(rounds)).backward()
         found[number][name] = {term: value.detach() for term, value in terms.items()}
-    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), grad_clip_norm)
-    optimizer.step()
-    return StepReport(all_reduce_losses(found[0] if len(found) == 1 else _mean(found), ranks), norm)
+    weights = list(network.parameters())
+    norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
+    report = StepReport(all_reduce_losses(found[0] if len(found) == 1 else _mean(found), ranks), norm)
+    finite.update(optimizer, weights, report, grad_clip_norm, at_once=norm.device.type == "cpu")
+    return report
 
 
 def loss_terms(network: Network, name: str, batch: Batch, precision: str) -> dict[str, Tensor]:
@@ -149,7 +154,7 @@ class TrainingState:
         """Go back to the state that was saved last, if any was.
 
         Raises:
-            UserError: ranks see different states.
+            UserError: ranks see different states, or a number of the state is not finite.
         """
         saved = scratch.load()
         if len(set(self.ranks.all_gather(None if saved is None else saved[1]["step"]))) > 1:
@@ -159,6 +164,7 @@ class TrainingState:
         if saved is None:
             return False
         tensors, record = saved
+        check_finite(scratch.folder, tensors)
         self.network.load_state_dict(_under(tensors, "network/"))
         state: dict[int, dict[str, Tensor]] = {}
         for name, value in _under(tensors, "optimizer/").items():
@@ -221,6 +227,9 @@ def train(
     told of the epochs before it too, after `on_resume`. `evaluate` is called as `params.extras.evaluate_every` says.
     All `ranks` do the same, each with its part of every batch: `evaluate` is called on all of them, and what rank 0
     finds counts; rank 0 saves. Returns the reports of all epochs, the same on every rank.
+
+    Raises:
+        NotFiniteError: a loss or gradient is not finite; the weights are then those of before.
     """
     extras = params.extras
     network.to(device).train()
@@ -236,25 +245,30 @@ def train(
             on_epoch(report)
     steps = -(-max(len(loader) for loader in loaders.values()) // extras.accumulate)
     total, warmup = steps * params.epochs, steps * params.warmup_epochs
+    rate = partial(learning_rate, total=total, warmup=warmup, lr=params.lr, lr_min=params.lr_min)
     parts = {name: loader.part(ranks.rank, ranks.world) for name, loader in loaders.items()}
     streams = {name: loader.forever(now.step * extras.accumulate) for name, loader in parts.items()}
     while now.step < total and not (extras.patience and now.best.waited >= extras.patience):
-        lr = learning_rate(now.step, total=total, warmup=warmup, lr=params.lr, lr_min=params.lr_min)
+        lr = rate(now.step)
         for group in now.optimizer.param_groups:
             group["lr"] = lr
         batches = [
             {name: next(stream).to(device) for name, stream in streams.items()} for _ in range(extras.accumulate)
         ]
         now.current.append(step(network, now.optimizer, batches, params.grad_clip_norm, losses=losses, ranks=ranks))
+        now.step += 1
+        if device.type == "cpu":
+            finite.check(now.current[-1:], now.step, rate, loaders, extras.accumulate)
         if now.average is not None:
             now.average.update_parameters(network)
-        now.step += 1
         if now.step % steps == 0:
+            finite.check(now.current, now.step, rate, loaders, extras.accumulate)
             due = evaluates_after(now.step // steps, params.epochs, extras.evaluate_every)
             end_epoch(now, lr, evaluate if due else None)
             on_epoch(now.reports[-1])
         asked = scratch is not None and (scratch.stop or now.step % scratch.every == 0)
         if scratch is not None and asked and ranks.broadcast(scratch.due(now.step)):
+            finite.check(now.current, now.step, rate, loaders, extras.accumulate)
             now.save(scratch)
         on_step(now.step, total)
     for stream in streams.values():

@@ -17,6 +17,7 @@ from egopack.data.loader import Loader
 from egopack.data.samples import Sample
 from egopack.data.shard_reader import FeatureShards
 from egopack.data.splits import read_split
+from egopack.errors import UserError
 from egopack.evaluation.evaluate import headlines
 from egopack.model.checkpoint import load_checkpoint, save_checkpoint
 from egopack.model.compilation import compiled
@@ -27,6 +28,7 @@ from egopack.runtime.progress import progress
 from egopack.runtime.ranks import Ranks
 from egopack.runtime.reproducible import kept
 from egopack.training.curves import write_curves
+from egopack.training.finite import NotFiniteError
 from egopack.training.loaders import train_loader, training_samples
 from egopack.training.loop import EpochReport, train
 from egopack.training.signals import stoppable
@@ -89,7 +91,10 @@ class Training:
             stoppable(scratch if self.ranks.world == 1 else None),  # several would have to stop at the same step
             compiled(self.network, "params.yaml: runtime.compile") if self.runtime.compile else nullcontext(),
         ):
-            reports = self.with_bar(loaders, scratch)
+            try:
+                reports = self.with_bar(loaders, scratch)
+            except NotFiniteError as error:
+                raise UserError(f"{self.name}: {error}") from None
         if not self.ranks.is_main:
             return
         save_checkpoint(self.folders.models / self.name, self.network, kept(self.runtime.reproducible))

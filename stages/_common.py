@@ -125,11 +125,14 @@ def training_of(
     pack: str = "",
 ) -> Training:
     """The training of a network as params say; states to resume from lie in the original checkout."""
+    from egopack.data.splits import read_labels
+    from egopack.model.config import about
     from egopack.training.run import Folders, Training
 
     folders = Folders(SHARDS, SAMPLES, MODELS, METRICS / "curves", original(SCRATCH))
     initial = initial_folder(how, pack)
-    return Training(name, network, how, params.runtime, params.seed, device, ranks, folders, initial)
+    known = about(name, params.data.features, {task: read_labels(SAMPLES / task) for task in network.spec.tasks})
+    return Training(name, network, how, params.runtime, params.seed, device, ranks, folders, initial, known)
 
 
 def pack_members(params: Params, pack: str) -> list[str]:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write the checkpoint into.")
 def main(file: Path, out: Path) -> None:
-    """Turn the published Hier-EgoPack checkpoint FILE (.pth) into OUT/model.safetensors and OUT/model.json.
+    """Turn the published Hier-EgoPack checkpoint FILE (.pth) into OUT: model.safetensors, config.json
+    and a model card.
 
     No code of the file is run: only its tensors are read. A place that git ignores is data/imported/<name>.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 READS = Reads(
     (
-        *(*NUMERICS, "interaction", "tasks.{task}.pack", "tasks.{task}.levels"),
+        *(*NUMERICS, "data.features", "interaction", "tasks.{task}.pack", "tasks.{task}.levels"),
         *("tasks.{task}.samples", "tasks.{task}.model", "tasks.{task}.egopack"),
     ),
     tasks=("{task}",),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 READS = Reads(
     (
-        *(*NUMERICS, "backbone", "multi", "packs.{pack}"),
+        *(*NUMERICS, "data.features", "backbone", "multi", "packs.{pack}"),
         *("tasks.{members}.levels", "tasks.{members}.samples", "tasks.{members}.model"),
     ),
     tasks=("{members}",),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 READS = Reads(
     (
-        *(*NUMERICS, "backbone", "tasks.{task}.levels"),
+        *(*NUMERICS, "data.features", "backbone", "tasks.{task}.levels"),
         *("tasks.{task}.samples", "tasks.{task}.model", "tasks.{task}.train"),
     ),
     tasks=("{task}",),

@@ -8,8 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from egopack.errors import UserError
-from egopack.model.checkpoint import SPEC, WEIGHTS, load_checkpoint, save_checkpoint
+from egopack.model.checkpoint import CARD, CONFIG, WEIGHTS, load_checkpoint, read_config, save_checkpoint
+from egopack.model.config import About, about, class_names
 from egopack.model.network import Network
+from egopack.params import FeatureSet
 from tests.model.test_network import novel_of
 from tests.support import small
 from tests.support.full_disk import full_disk
@@ -65,12 +67,12 @@ def test_the_same_bytes_twice(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "other name", network)
     save_checkpoint(tmp_path / "again", load_checkpoint(tmp_path / "a"))
     first = {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()}
-    assert set(first) == {WEIGHTS, SPEC}
+    assert set(first) == {WEIGHTS, CONFIG, CARD}
     for folder in ("other name", "again"):
         assert {path.name: path.read_bytes() for path in (tmp_path / folder).iterdir()} == first
 
 
-@pytest.mark.parametrize("name", [WEIGHTS, SPEC])
+@pytest.mark.parametrize("name", [WEIGHTS, CONFIG])
 @pytest.mark.parametrize("damage", ["missing", "empty", "cut", "noise"])
 def test_a_damaged_file(name: str, damage: str, tmp_path: Path) -> None:
     saved(tmp_path)
@@ -98,7 +100,7 @@ def change_weights(folder: Path, **changes: torch.Tensor | None) -> None:
 def test_another_shape(tmp_path: Path) -> None:
     saved(tmp_path, "ar")
     change_weights(tmp_path, **{"task.ar.verb.out.bias": torch.zeros(9)})
-    expected = r"1 of \d+ weights differ from model\.json: task\.ar\.verb\.out\.bias: expected \(5,\), found \(9,\)$"
+    expected = r"1 of \d+ weights differ from config\.json: task\.ar\.verb\.out\.bias: expected \(5,\), found \(9,\)$"
     with pytest.raises(UserError, match=expected):
         load_checkpoint(tmp_path)
 
@@ -130,14 +132,57 @@ def test_many_differences_are_counted_and_five_named(tmp_path: Path) -> None:
         ("levels", 0, "levels: "),
         ("input_sise", 3, "input_sise: unknown key"),
         ("tasks", {"juggling": {"params": {}, "labels": {}}}, "there is no src/egopack/tasks/juggling.py"),
-        ("tasks", {"ar": {"params": {"levels": 1}, "labels": {}}}, "model.json"),
+        ("tasks", {"ar": {"params": {"levels": 1}, "labels": {}}}, "config.json: network.tasks.ar.params"),
     ],
 )
 def test_a_specification_that_fits_no_network(key: str, value: object, message: str, tmp_path: Path) -> None:
     saved(tmp_path, "ar")
-    spec = json.loads((tmp_path / SPEC).read_text())
-    (tmp_path / SPEC).write_text(json.dumps(spec | {key: value}))
+    config = json.loads((tmp_path / CONFIG).read_text())
+    config["network"] |= {key: value}
+    (tmp_path / CONFIG).write_text(json.dumps(config))
     with pytest.raises(UserError, match=message):
+        load_checkpoint(tmp_path)
+
+
+def test_what_is_known_comes_back_and_changes_no_weights(tmp_path: Path) -> None:
+    network = saved(tmp_path / "bare", "ar", "mq")
+    known = known_of(network)
+    save_checkpoint(tmp_path / "told", network, known=known)
+    config = read_config(tmp_path / "told")
+    assert {name: getattr(config, name) for name in About.model_fields} == dict(known)
+    assert [one.name for one in config.features] == ["b", "a"]  # not sorted: this is how rows stand side by side
+    assert class_names(config, "ar", config.network.tasks["ar"].labels) == small.LABELS["ar"]
+    bare = read_config(tmp_path / "bare")
+    assert class_names(bare, "mq", bare.network.tasks["mq"].labels) == {"moments": ("0", "1", "2", "3")}
+    assert (tmp_path / "bare" / WEIGHTS).read_bytes() == (tmp_path / "told" / WEIGHTS).read_bytes()
+
+
+def known_of(network: Network) -> About:
+    sets = {"b": FeatureSet(size=4), "a": FeatureSet(size=2, stride=8, window=32)}
+    return about("multi/all", sets, {task: small.LABELS[task] for task in network.task})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": [{"name": "b", "size": 5}]}, r"features: 5 numbers a row, but network.input_size is 6"),
+        ({"labels": {"mq": {"moments": ["cut"]}}}, r"labels.mq.moments: 1 names, but the network has 4"),
+        ({"lables": {}}, r"lables: unknown key"),
+        ({"scores": {"mq": {"map": "high"}}}, r"scores.mq.map: .* \(got 'high'\)"),
+    ],
+)
+def test_a_config_that_contradicts_itself(change: dict[str, object], message: str, tmp_path: Path) -> None:
+    saved(tmp_path)
+    config = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps(config | change))
+    with pytest.raises(UserError, match=r"config\.json: " + message):
+        load_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_of_the_form_before_says_what_to_do(tmp_path: Path) -> None:
+    saved(tmp_path)
+    (tmp_path / CONFIG).rename(tmp_path / "model.json")
+    with pytest.raises(UserError, match=r"version 0\.2, without config\.json; train or import it again"):
         load_checkpoint(tmp_path)
 
 
@@ -148,7 +193,7 @@ def test_a_full_disk_leaves_no_checkpoint_of_two_halves(tmp_path: Path) -> None:
     assert caught.value.filename == str(tmp_path / WEIGHTS)
     with pytest.raises(UserError, match="not a whole checkpoint"):
         load_checkpoint(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [WEIGHTS]
+    assert {path.name for path in tmp_path.iterdir()} == {WEIGHTS, CARD}
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])

@@ -78,7 +78,7 @@ def test_command_writes_a_checkpoint_that_training_can_load(path: Path, tmp_path
     for folder in ("a", "b"):
         done = CliRunner().invoke(main, [str(path), "--out", str(tmp_path / folder)])
         assert done.exit_code == 0, done.output
-    for name in ("model.safetensors", "model.json"):
+    for name in ("model.safetensors", "config.json"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     expected, found = import_published(path).state_dict(), load_checkpoint(tmp_path / "a").state_dict()
     assert all(torch.equal(found[name], value) for name, value in expected.items())

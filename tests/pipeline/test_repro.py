@@ -81,7 +81,7 @@ def test_replaced_checkpoint_reruns_what_started_from_it(clone: Clone) -> None:
     before = json.loads(clone.run("dvc", "status", "--json").stdout)
     assert "train_single@ar" not in before
     shutil.copyfile(models / "without_mq/model.safetensors", named / "model.safetensors")
-    shutil.copyfile(models / "without_mq/model.json", named / "model.json")
+    shutil.copyfile(models / "without_mq/config.json", named / "config.json")
     clone.dvc("repro", "fingerprint")
     after = json.loads(clone.run("dvc", "status", "--json").stdout)
     assert {stage for stage in after if after[stage] != before.get(stage)} == {"train_single@ar"}

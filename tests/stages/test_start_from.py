@@ -188,7 +188,7 @@ def test_fingerprint_notes_what_is_named(place: Workplace) -> None:
     succeed(place, "fingerprint")
     first = manifests()
     assert {name for name, files in first.items() if files} == {"single/ar", "egopack/pnr"}
-    assert set(first["single/ar"]) == {"model.json", "model.safetensors"}
+    assert set(first["single/ar"]) == {"config.json", "model.safetensors"}
     file = Path("data/imported/other/model.safetensors")
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -217,7 +217,7 @@ def test_an_experiment_in_a_copy_finds_the_checkpoint(
     [
         ("data/imported/nowhere", "params.yaml: extras.start_from: 'data/imported/nowhere' is not a folder"),
         ("data/models", "params.yaml: extras.start_from: 'data/models' is what a stage writes"),
-        ("data", "data/model.json: cannot be read"),
+        ("data", "data/config.json: cannot be read"),
     ],
 )
 def test_folders_that_cannot_be_started_from(place: Workplace, folder: str, message: str) -> None:

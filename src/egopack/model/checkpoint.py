@@ -1,4 +1,7 @@
-"""A checkpoint: weights as safetensors, and the JSON that rebuilds the network without params.yaml."""
+"""A checkpoint: weights as safetensors, what rebuilds the network and tells what it predicts as JSON, a model card.
+
+The layout is that of huggingface_hub's PyTorchModelHubMixin.
+"""
 
 from __future__ import annotations
 
@@ -13,32 +16,76 @@ from torch import Tensor
 
 from egopack.errors import UserError
 from egopack.files import atomic_path, write_json
-from egopack.model.network import Network, NetworkSpec
+from egopack.model.card import card
+from egopack.model.config import About, ModelConfig
+from egopack.model.network import Network
 from egopack.params import check
 from egopack.tasks.base import load_task
 
-WEIGHTS, SPEC = "model.safetensors", "model.json"
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+EARLIER = "model.json"  # of version 0.2
 
 
-def save_checkpoint(folder: Path | str, network: Network, reproducible: str | None = None) -> None:
-    """Write the network's weights and specification into `folder`; the same network gives the same bytes.
+def save_checkpoint(
+    folder: Path | str, network: Network, reproducible: str | None = None, known: About | None = None
+) -> None:
+    """Write the network's weights, what is `known` of it and a model card into `folder`; the same network gives the
+    same bytes.
 
     `reproducible` tells where the same input trains the same bytes (`egopack.runtime.reproducible`), if one knows; it
     stands in the metadata of the weights.
 
-    The specification is written last and an earlier one removed first: where it lies, the weights are those it is of.
-
     Raises:
         UserError: a weight is not finite; nothing is written.
     """
-    folder = Path(folder)
     weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    check_finite(folder / WEIGHTS, weights)
-    (folder / SPEC).unlink(missing_ok=True)
+    check_finite(Path(folder) / WEIGHTS, weights)
     metadata = None if reproducible is None else {"reproducible": reproducible}
+    config = ModelConfig(network=network.spec, **(known or About()).model_dump())
+    write_checkpoint(folder, save(weights, metadata), config, card(config))
+
+
+def write_checkpoint(folder: Path | str, weights: bytes, config: ModelConfig, text: str) -> None:
+    """Write a checkpoint of these bytes of weights, `text` being its card.
+
+    The config is written last and an earlier one removed first: where it lies, the weights are those it is of.
+    """
+    folder = Path(folder)
+    (folder / CONFIG).unlink(missing_ok=True)
     with atomic_path(folder / WEIGHTS) as temporary:
-        temporary.write_bytes(save(weights, metadata))  # save_file tells of a full disk by an error that is no OSError
-    write_json(folder / SPEC, network.spec.model_dump(mode="json"))
+        temporary.write_bytes(weights)  # save_file tells of a full disk by an error that is no OSError
+    with atomic_path(folder / CARD) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    write_json(folder / CONFIG, config.model_dump(mode="json"))
+
+
+def read_config(folder: Path | str) -> ModelConfig:
+    """The config of a checkpoint.
+
+    Raises:
+        UserError: it is missing or damaged, or says what cannot be.
+    """
+    path = Path(folder) / CONFIG
+    if not path.exists() and (Path(folder) / EARLIER).exists():
+        raise UserError(f"{folder}: a checkpoint of version 0.2, without {CONFIG}; train or import it again")
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{folder}: not a whole checkpoint: {error}") from None
+    config = check(ModelConfig, value, file=path)
+    for name, task in config.network.tasks.items():
+        check(load_task(name).Params, task.params, file=path, key=f"network.tasks.{name}.params")
+        for key, classes in config.labels.get(name, {}).items():
+            if len(classes) != task.labels.get(key):
+                raise UserError(
+                    f"{path}: labels.{name}.{key}: {len(classes)} names, but the network has {task.labels.get(key)}"
+                )
+    width = sum(one.size for one in config.features)
+    if config.features and width != config.network.input_size:
+        raise UserError(
+            f"{path}: features: {width} numbers a row, but network.input_size is {config.network.input_size}"
+        )
+    return config
 
 
 def load_checkpoint(folder: Path | str) -> Network:
@@ -48,15 +95,22 @@ def load_checkpoint(folder: Path | str) -> Network:
         UserError: a file is missing or damaged, or weights and specification differ, or a weight is not finite;
         the message names the first.
     """
+    network = Network(read_config(folder).network)
+    load_weights(network, folder)
+    return network.eval()
+
+
+def load_weights(network: Network, folder: Path | str) -> None:
+    """Put the weights of a checkpoint into a network of its config.
+
+    Raises:
+        UserError: as of `load_checkpoint`.
+    """
     folder = Path(folder)
     try:
-        spec = check(NetworkSpec, json.loads((folder / SPEC).read_text(encoding="utf-8")), file=folder / SPEC)
         weights = load_file(folder / WEIGHTS)
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         raise UserError(f"{folder}: not a whole checkpoint: {error}") from None
-    for name, task in spec.tasks.items():
-        check(load_task(name).Params, task.params, file=folder / SPEC, key=f"tasks.{name}.params")
-    network = Network(spec)
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
     if wanted != found:
@@ -64,10 +118,9 @@ def load_checkpoint(folder: Path | str) -> Network:
         first = "; ".join(
             f"{name}: expected {wanted.get(name, 'nothing')}, found {found.get(name, 'nothing')}" for name in names[:5]
         )
-        raise UserError(f"{folder / WEIGHTS}: {len(names)} of {len(wanted)} weights differ from {SPEC}: {first}")
+        raise UserError(f"{folder / WEIGHTS}: {len(names)} of {len(wanted)} weights differ from {CONFIG}: {first}")
     check_finite(folder / WEIGHTS, weights)
     network.load_state_dict(weights)
-    return network.eval()
 
 
 def check_finite(source: Path | str, tensors: Mapping[str, Tensor]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from egopack.ego4d.manifest import file_entry
 from egopack.errors import UserError
-from egopack.model.checkpoint import SPEC, WEIGHTS
+from egopack.model.checkpoint import CONFIG, WEIGHTS
 from egopack.model.network import Network
 from egopack.params import OptimizerParams, Params
 
@@ -33,7 +33,7 @@ def fingerprint(folder: Path | None) -> dict[str, Any]:
     Raises:
         UserError: a file of it cannot be read.
     """
-    return {"files": {} if folder is None else {name: file_entry(folder / name) for name in (SPEC, WEIGHTS)}}
+    return {"files": {} if folder is None else {name: file_entry(folder / name) for name in (CONFIG, WEIGHTS)}}
 
 
 def load_initial(network: Network, other: Network, source: str, *, whole: bool = False) -> list[str]:

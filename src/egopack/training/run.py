@@ -21,6 +21,7 @@ from egopack.errors import UserError
 from egopack.evaluation.evaluate import headlines
 from egopack.model.checkpoint import load_checkpoint, save_checkpoint
 from egopack.model.compilation import compiled
+from egopack.model.config import About
 from egopack.model.initial_weights import load_initial
 from egopack.model.network import Network
 from egopack.params import OptimizerParams, RuntimeParams
@@ -55,7 +56,7 @@ def samples_of(folder: Path, params: OptimizerParams) -> list[Sample]:
 @dataclass(frozen=True)
 class Training:
     """A training of `network` as `params` says: `name` ("single/ar") is what its checkpoint and curves are found under,
-    `initial` the folder of a checkpoint to start from. Rank 0 alone writes.
+    `initial` the folder of a checkpoint to start from, `known` what its checkpoint says besides. Rank 0 alone writes.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Training:
     ranks: Ranks
     folders: Folders
     initial: Path | None = None
+    known: About | None = None
 
     def run_alone(self, task: str, batch_size: int, features: FeatureShards) -> None:
         """`run` with one task."""
@@ -97,7 +99,7 @@ class Training:
                 raise UserError(f"{self.name}: {error}") from None
         if not self.ranks.is_main:
             return
-        save_checkpoint(self.folders.models / self.name, self.network, kept(self.runtime.reproducible))
+        save_checkpoint(self.folders.models / self.name, self.network, kept(self.runtime.reproducible), self.known)
         write_curves(self.folders.curves / f"{self.name}.csv", reports)
         if scratch is not None:
             scratch.clear()

@@ -10,6 +10,10 @@ RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 CHECK := from pathlib import Path; from egopack.runtime.native_sources import check_built; check_built(Path("src/native"))
 STALE := $(shell PYTHONPATH=src $(BIN)/python -c '$(CHECK)' 2>/dev/null || echo stale)
 
+# of a user's or a cluster's settings those that would have other modules imported, or packages put elsewhere
+unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PIP_TARGET PIP_PREFIX PIP_ROOT
+export PIP_USER := 0
+
 .PHONY: repro test lint bench clean stale
 
 repro: $(VENV)/native

@@ -2,7 +2,7 @@
 
 `src` of the running checkout comes first on the path, so that a queued experiment runs the code it was queued with.
 Ctrl-C while a command still imports ends it as later on: without a traceback. What a command says comes line by line,
-into a file or a pipe as well.
+into a file or a pipe as well, and with ? for letters that a terminal does not have.
 """
 
 import sys
@@ -13,7 +13,7 @@ from types import TracebackType
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 if isinstance(sys.stdout, TextIOWrapper):
-    sys.stdout.reconfigure(line_buffering=True)
+    sys.stdout.reconfigure(line_buffering=True, errors="replace")
 
 
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -32,6 +32,7 @@ METRICS = Path("metrics")
 TABLE = Path("data/comparison.md")
 SCRATCH = Path("data/scratch")
 ROOT_VARIABLE = "EGO4D_ROOT"
+COPIES = ".dvc/tmp/exps"  # of experiments, in the original checkout
 
 
 class Stage(click.Command):
@@ -64,8 +65,16 @@ def load_all() -> Params:
 
 
 def original(path: Path) -> Path:
-    """Where a path is in the original checkout, which an experiment runs in a copy of."""
-    return Path(os.environ.get("DVC_ROOT", ".")) / path
+    """Where a path is in the original checkout, of which an experiment runs in a copy.
+
+    DVC makes these copies below .dvc/tmp/exps of the original, which DVC_ROOT names. That of an outer project, whose
+    pipeline runs this one, DVC hands down as well, and it counts for nothing here: nor where the outer is a copy.
+    """
+    named, above = os.environ.get("DVC_ROOT"), Path.cwd().parents
+    copies = Path(named, COPIES).resolve() if named else None
+    if named is None or copies not in above or any((one / ".dvc").exists() for one in above[: above.index(copies)]):
+        return path
+    return Path(named, path)
 
 
 def raw_root(params: Params, given: Path | None = None) -> Path:

@@ -12,7 +12,6 @@ import click
 from stages._common import Stage, load_all
 
 LAUNCHED = "EGOPACK_LAUNCHED"  # set for what the launcher starts
-RUN_BY_HAND = "TORCHELASTIC_RUN_ID"  # torchrun sets it for what it starts
 
 
 class SharedStage(Stage):
@@ -27,6 +26,8 @@ class SharedStage(Stage):
 
         ranks = ctx.obj = join()
         if ranks.world == 1:
+            if (named := os.environ.get("WORLD_SIZE", "1")) != "1":
+                click.echo(f"WORLD_SIZE is {named!r}, but torchrun did not set it: this process works alone", err=True)
             return super().invoke(ctx)
         words = LastWords(ranks)
         words.when_told_to_end()
@@ -48,7 +49,9 @@ def launch() -> None:
     The launcher stands in no command of dvc.yaml, so that another one runs nothing again.
     """
     module = getattr(sys.modules["__main__"].__spec__, "name", None)
-    if LAUNCHED in os.environ or RUN_BY_HAND in os.environ or module is None or not module.startswith("stages."):
+    from egopack.runtime.ranks import TORCHRUN
+
+    if LAUNCHED in os.environ or TORCHRUN in os.environ or module is None or not module.startswith("stages."):
         return
     from egopack.errors import UserError
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,10 +38,23 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
     # a shell starts what it puts in the background with Ctrl-C ignored, and so would all that tests start
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    forget_the_user(config)
     config.addinivalue_line("markers", "fixtures(*patterns): run once for each parity fixture of these names")
     config.addinivalue_line(
         "markers", "paths(*patterns): run once for each parity file of these names, given as a path"
     )
+
+
+def forget_the_user(config: pytest.Config) -> None:
+    """What a user has set for git and DVC, at home or in the environment, and for ranks, is no matter of the tests."""
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "DVC_", "TORCHELASTIC_")) or name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
+            del os.environ[name]
+    home = tempfile.mkdtemp(prefix="home-of-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    os.environ |= {"HOME": home, "GIT_CONFIG_NOSYSTEM": "1", "DVC_SYSTEM_CONFIG_DIR": home, "DVC_NO_ANALYTICS": "1"}
+    for name in ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_CACHE_HOME"):
+        os.environ[name] = home
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from egopack.params import RuntimeParams
 from egopack.runtime import last_words
 from egopack.runtime.device import set_up
 from egopack.runtime.last_words import LastWords
-from egopack.runtime.ranks import KEPT_STEP, Ranks
+from egopack.runtime.ranks import KEPT_STEP, TORCHRUN, Ranks
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,7 @@ def test_one_rank_alone_says_why() -> None:
 
 
 def test_one_gpu_for_several_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TORCHRUN, "none")
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 
 from egopack.data.loader import Loader
 from egopack.evaluation import predict as prediction
-from egopack.runtime.ranks import ALONE
+from egopack.runtime.ranks import ALONE, TORCHRUN
 from egopack.tasks.base import load_task
 from tests.support import ranks_tiny, small
 from tests.support.ranks_tiny import STAGES, Found
@@ -78,6 +78,7 @@ def together(tmp_path_factory: pytest.TempPathFactory, together_in: Path) -> tup
     """What each of two processes found, and what it said."""
     out = tmp_path_factory.mktemp("ranks")
     address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(WORLD)}
+    address[TORCHRUN] = "none"
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.support.ranks_tiny", str(out), str(together_in)],

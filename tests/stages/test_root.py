@@ -88,8 +88,8 @@ def test_the_variable_comes_before_the_params(workplace: Workplace, monkeypatch:
 def test_an_experiment_in_a_copy_finds_a_relative_root(
     workplace: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copy = tmp_path / "copy"
-    copy.mkdir()
+    copy = tmp_path / ".dvc/tmp/exps/tmpx"
+    copy.mkdir(parents=True)
     shutil.copy("params.yaml", copy)
     monkeypatch.chdir(copy)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))

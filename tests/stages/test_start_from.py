@@ -198,15 +198,15 @@ def test_fingerprint_notes_what_is_named(place: Workplace) -> None:
     assert {name for name in first if first[name] != second[name]} == {"single/ar", "egopack/pnr"}
 
 
-def test_an_experiment_in_a_copy_finds_the_checkpoint(
-    place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_experiment_in_a_copy_finds_the_checkpoint(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
     place.edit_params(lambda params: merge(params["tasks"]["ar"]["train"], {"extras": {"start_from": IMPORTED}}))
     succeed(place, "fingerprint")
     expected = manifests()
-    shutil.copy("params.yaml", tmp_path)
+    copy = place.folder / ".dvc/tmp/exps/tmpx"
+    copy.mkdir(parents=True)
+    shutil.copy("params.yaml", copy)
     monkeypatch.setenv("DVC_ROOT", str(place.folder))
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(copy)
     succeed(place, "fingerprint")
     assert manifests() == expected
     assert expected["single/ar"]

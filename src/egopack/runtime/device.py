@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from egopack.errors import UserError
 from egopack.params import RuntimeParams
 from egopack.runtime.allocator import keep_freed_memory
+from egopack.runtime.ranks import world_size
 from egopack.runtime.reproducible import ANYWHERE
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def pick_device(name: str) -> torch.device:
 
     key = "params.yaml: runtime.device"
     name = name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    several = world_size() > 1
     if several and name.startswith("cuda:"):
         raise UserError(f"{key}: {name!r} is one GPU, but the launcher starts several ranks; name cuda")
     if several and name == "cuda":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch.distributed import Store  # type: ignore[attr-defined]
 
 T = TypeVar("T")
+TORCHRUN = "TORCHELASTIC_RUN_ID"  # torchrun sets it for what it starts, and nothing else does
 KEPT_STEP = "step of the state that is kept"  # a note for the others
 LONGEST_WAIT = timedelta(hours=1)  # for a rank that is slow; one that died is noticed at once
 
@@ -83,12 +84,19 @@ class Ranks:
 ALONE = Ranks()
 
 
+def world_size() -> int:
+    """How many ranks torchrun started with this one; 1 where it did not start it, whatever WORLD_SIZE is in the
+    environment for others.
+    """
+    return int(os.environ["WORLD_SIZE"]) if TORCHRUN in os.environ else 1
+
+
 def join() -> Ranks:
     """Meet the ranks that torchrun started with this one; alone where it started no other.
 
     They speak through gloo about what is in memory and through NCCL about what is on a GPU.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if world_size() == 1:
         return ALONE
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # torch warns where a step did use every parameter
     import torch

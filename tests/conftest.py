@@ -29,6 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--parity-dir", default=str(PARITY_DIR), help="folder with modules/, pipeline/ and published/ fixtures"
     )
+    parser.addoption(
+        "--epic-dir", help="folder with EPIC-KITCHENS-100's annotations and fixtures/; one is written else"
+    )
     parser.addoption("--parity-device", default="cpu", help="device that the parity fixtures are computed on")
 
 

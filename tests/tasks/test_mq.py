@@ -140,6 +140,39 @@ def test_forward_by_hand(streams: tuple[str, ...]) -> None:
     assert (outputs["offsets"] != 0).any()
 
 
+def test_fusion_of_features_and_softplus_by_hand() -> None:
+    """Streams are added past MQ's neck, as in the other tasks; softplus stands where the ReLU was."""
+    task = small.task_of("mq", streams=("x", "y"), fusion="features", offsets="softplus").eval()
+    batch = batch_of(small.samples_of("mq", 3))
+    awaken(task)
+    levels = [torch.randn(len(level.pos), small.HIDDEN) for level in batch.pyramid]
+    nodes = torch.cat(levels)
+    others = {name: torch.randn_like(nodes) for name in ("x", "y")}
+    outputs = task(levels, batch, others)
+    features = task.neck(nodes) + (others["x"] + others["y"]) / 2
+    scale = torch.cat([task.scales[i].expand(len(level.pos)) for i, level in enumerate(batch.pyramid)])
+    raw = task.regressor["out"](task.regressor["0"](features))
+    torch.testing.assert_close(outputs["offsets"], (1 + raw.exp()).log() * scale[:, None])
+    alone = task(levels, batch, None)
+    raw = task.regressor["out"](task.regressor["0"](task.neck(nodes)))
+    torch.testing.assert_close(alone["offsets"], (1 + raw.exp()).log() * scale[:, None])
+
+
+@pytest.mark.parametrize(
+    ("offsets", "bias", "dead"), [("relu", -50.0, True), ("relu", 1.5, False), ("softplus", -50.0, False)]
+)
+def test_a_head_without_gradient_says_so(offsets: str, bias: float, dead: bool) -> None:
+    task, batch = small.task_of("mq", offsets=offsets).train(), batch_of(small.samples_of("mq", 3))
+    assert task.trouble() == ""
+    awaken(task)
+    with torch.no_grad():
+        task.regressor["out"].bias.fill_(bias)
+    outputs = task([torch.randn(len(level.pos), small.HIDDEN) for level in batch.pyramid], batch)
+    task.loss(outputs, batch)["regression"].backward()
+    assert bool((task.regressor["out"].weight.grad == 0).all()) == dead
+    assert ("offsets are 0 at 100.0% of the nodes" in task.trouble()) == dead
+
+
 def test_initial_values() -> None:
     task = small.task_of("mq")
     assert task.scales.tolist() == [1.0] * LEVELS

@@ -146,6 +146,10 @@ class Task(nn.Module, ABC):
     ) -> pd.DataFrame:
         """Predictions that know the labels' frequencies in `train` and nothing of the features of `samples`."""
 
+    def trouble(self) -> str:
+        """What keeps the head from learning, as the last batch of a training showed it; empty where nothing does."""
+        return ""
+
     @classmethod
     def submission(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> Any:
         """What the challenge server takes, as JSON-ready values; None where there is no challenge."""

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from egopack.data.batch import Batch
 from egopack.data.samples import Sample
@@ -27,7 +28,7 @@ from egopack.ego4d.sources.moments import MomentsClip
 from egopack.ego4d.submissions import mq_submission
 from egopack.errors import UserError
 from egopack.labels import Labels
-from egopack.nn.fusion import Streams
+from egopack.nn.fusion import Streams, fuse
 from egopack.nn.heads import Classifier, NormedLinear, Readout, video_mean
 from egopack.nn.losses import diou_1d, sigmoid_focal
 from egopack.nn.targets import assign_targets
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 TIOU = (0.1, 0.2, 0.3, 0.4, 0.5)
 RECALL_TIOU = (0.3, 0.5, 0.7)
 RECALL_AT = (1, 5)
+ALIVE = 0.01  # of the nodes; healthy heads have offsets at all but a few
 LevelNodes = tuple[Tensor, Tensor, Tensor, float]  # probabilities [n, C], offsets [n, 2], positions [n], extent
 
 
@@ -51,6 +53,15 @@ class MqModel(ModelParams):
     )
     normalizer: Positive = Field(100.0, description="what the running number of positive nodes starts from")
     momentum: float = Field(0.9, ge=0, lt=1, description="share of the running number that a batch leaves as it is")
+    fusion: Literal["mean", "features"] = Field(
+        "mean",
+        description="how a pack helps: by the mean of MQ's features and of the streams past MQ's own neck, as "
+        "published, or by the features plus the mean of the streams, as in ar, oscc and lta",
+    )
+    offsets: Literal["relu", "softplus"] = Field(
+        "relu",
+        description="what keeps offsets from being negative; relu, as published, may be 0 everywhere and stay so",
+    )
 
 
 class MqDecode(Strict):
@@ -107,6 +118,7 @@ class MomentQueries(Task):
     params: MqParams
     model: MqModel
     normalizer: Tensor
+    reached: Tensor  # share of the nodes of the last training batch whose offsets are not 0
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
         super().__init__(hidden, params, labels, streams)
@@ -122,6 +134,7 @@ class MomentQueries(Task):
         self.regressor = nn.ModuleDict({"0": NormedLinear(size, size, bias=False), "out": Readout(size, 2)})
         self.scales = nn.Parameter(torch.ones(params.levels))
         self.register_buffer("normalizer", torch.tensor(float(model.normalizer)))
+        self.register_buffer("reached", torch.ones(()), persistent=False)
 
     @classmethod
     def labels(cls, annotations: Annotations) -> Labels:
@@ -153,12 +166,15 @@ class MomentQueries(Task):
 
     def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
         features = self.neck(self.align(levels, batch))
-        if streams:
+        if streams and self.model.fusion == "mean":
             features = (features + sum(self.neck(stream) for stream in streams.values())) / (1 + len(streams))
+        else:
+            features = fuse(features, streams)
         video = torch.cat([level.video for level in batch.pyramid])
         context = video_mean(features, video, len(batch))
         scale = torch.cat([self.scales[level.index].expand(len(level.pos)) for level in batch.pyramid])
-        offsets = torch.relu(self.regressor["out"](self.regressor["0"](features))) * scale[:, None]
+        bound = torch.relu if self.model.offsets == "relu" else softplus
+        offsets = bound(self.regressor["out"](self.regressor["0"](features))) * scale[:, None]
         return {"class_logits": self.classifier.with_context(features, context, video), "offsets": offsets}
 
     def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
@@ -169,6 +185,7 @@ class MomentQueries(Task):
         )
         positives = batch.total(target.positive.sum().to(self.normalizer.dtype)).clamp(min=1)
         if self.training:
+            self.reached = offsets.detach().amax(1).count_nonzero() / len(offsets)
             self.normalizer.mul_(self.model.momentum).add_(positives, alpha=1 - self.model.momentum)
         normalizer = self.normalizer.clone() if self.training else positives
         regression = torch.where(target.positive, diou_1d(offsets, target.offsets), 0.0)
@@ -176,6 +193,14 @@ class MomentQueries(Task):
             "classification": sigmoid_focal(logits, target.classes).sum() / normalizer,
             "regression": regression.sum() / normalizer,
         }
+
+    def trouble(self) -> str:
+        if self.reached >= ALIVE:
+            return ""
+        return (
+            f"offsets are 0 at {1 - float(self.reached):.1%} of the nodes, where no gradient reaches them; if this "
+            "stays, try another seed, model.fusion: features or model.offsets: softplus"
+        )
 
     def decode(
         self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator

@@ -125,7 +125,7 @@ class Training:
                 network, self.folders.samples, features, seed=self.seed, device=self.device, ranks=self.ranks
             )
 
-        name, epochs = self.name, self.params.epochs
+        name, epochs, warned = self.name, self.params.epochs, set[str]()
         with progress(0, name, silent=not self.ranks.is_main) as bar:
             say = bar.write if self.ranks.is_main else ignore
 
@@ -140,6 +140,11 @@ class Training:
                 values = report.losses | {f"val/{metric}": value for metric, value in report.scores.items()}
                 terms = "  ".join(f"{term} {value:.4f}" for term, value in values.items())
                 say(f"{name}: epoch {report.epoch + 1}/{epochs}  lr {report.lr:.1e}  {terms}")
+                for task in self.network.spec.tasks:
+                    trouble = self.network.head(task).trouble()
+                    if trouble and task not in warned:
+                        warned.add(task)
+                        say(f"Warning: tasks.{task}: {trouble}")
 
             return train(
                 self.network,

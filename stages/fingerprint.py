@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages._common import MANIFEST, PARAMS, Stage, load_all, raw_root, start_folder
+from stages._common import MANIFEST, PARAMS, SCRATCH, Stage, load_all, original, raw_root, start_folder
 
 
 @click.command(cls=Stage)
@@ -12,15 +12,18 @@ def main() -> None:
     """Write data/manifest: names, sizes and checksums of the raw files, never where they are.
 
     The same is noted of every checkpoint that params.yaml names as `extras.start_from` of a training. The raw root is
-    $EGO4D_ROOT, else `data.root` in params.yaml. Fails with a list when a file is missing.
+    $EGO4D_ROOT, else `data.root` in params.yaml. Fails with a list when a file is missing. Every file is read whole,
+    once: what has the same size, inode and times as before is not read again.
     """
     params = load_all()
     tell_what_differs(params.runtime.reproducible)
+    from egopack.checksums import NOTE, Checksums
     from egopack.ego4d.manifest import fingerprint
     from egopack.ego4d.sources.table import SOURCES
     from egopack.errors import UserError
     from egopack.files import write_json
     from egopack.model import initial_weights
+    from egopack.runtime.progress import counting, progress
 
     begins = initial_weights.initial_checkpoints(params)
     folders = {training: None if folder is None else start_folder(folder) for training, folder in begins.items()}
@@ -28,8 +31,9 @@ def main() -> None:
     for task, source in named.items():
         if source not in list(SOURCES):
             raise UserError(f"{PARAMS}: tasks.{task}.annotations: {source!r} is not one of {', '.join(SOURCES)}")
-    sources = sorted(set(named.values()))
-    manifests = fingerprint(raw_root(params), params.data.version, list(params.data.features), sources)
+    root, data, sources = raw_root(params), params.data, sorted(set(named.values()))
+    with progress(0, "checksums", "file") as bar, Checksums(original(SCRATCH) / NOTE) as checksums:
+        manifests = fingerprint(root, data.version, data.features, sources, checksums, counting(bar))
     for name, manifest in manifests.items():
         write_json(MANIFEST / f"{name}.json", manifest)
     for training, folder in folders.items():

@@ -18,21 +18,17 @@ def main() -> None:
     An interrupted run resumes where it was. Videos with a damaged file are counted and named in metrics/shards.json.
     """
     params = load(READS)
+    from egopack.checksums import NOTE, Checksums
     from egopack.ego4d.layout import feature_uids
     from egopack.ego4d.skips import Skips
     from egopack.files import write_json
     from egopack.preparation.shards import Written, write_lengths, write_shards
-    from egopack.runtime.progress import progress
+    from egopack.runtime.progress import counting, progress
 
     VIDEOS.unlink(missing_ok=True)  # where it lies, the shards are whole
     root, data, skips = raw_root(params), params.data, Skips()
     uids = feature_uids(root, list(data.features))
-    with progress(len(uids), "shards", "video") as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with progress(len(uids), "shards", "video") as bar, Checksums(original(SCRATCH) / NOTE) as checksums:
         summary = write_shards(
             root,
             data.features,
@@ -41,8 +37,9 @@ def main() -> None:
             skips=skips,
             storage=data.storage,
             written=Written(original(SCRATCH) / "shards.json", stage_code("shard")),
+            checksums=checksums,
             shard_bytes=data.shard_mb << 20,
-            progress=show,
+            progress=counting(bar),
         )
     write_lengths(SHARDS, VIDEOS)
     write_json(METRICS / "shards.json", summary | {"skipped": skips.to_dict()})

@@ -98,6 +98,12 @@ def write_json(path: Path | str, value: Any) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def printable(name: str) -> str:
+    """A file's name as one line of text: what is not UTF-8 or cannot be seen is spelled out."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def sha256(path: Path | str) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with Path(path).open("rb") as file:

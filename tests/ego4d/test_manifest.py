@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from egopack.checksums import Checksums
 from egopack.ego4d import layout
-from egopack.ego4d.manifest import command, fingerprint, how_to_fetch, stamp
+from egopack.ego4d.manifest import command, differences, fingerprint, how_to_fetch
 from egopack.ego4d.sources.table import source_files
 from egopack.errors import UserError
 
@@ -71,16 +72,29 @@ def test_a_change_shows_in_the_manifest_of_its_source_alone(root: Path) -> None:
     assert changed(before) == []
 
 
-@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 9000])
-def test_stamps_see_both_ends(tmp_path: Path, size: int) -> None:
-    path = tmp_path / "u.pt"
-    content = bytes(i % 251 for i in range(size))
-    path.write_bytes(content)
-    whole = stamp(path)
-    assert whole.split()[0] == str(size)
-    for at in {0, size - 1} if size else ():
-        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-        assert stamp(path) != whole
+def test_a_change_anywhere_in_a_feature_file_is_noticed(root: Path, tmp_path: Path) -> None:
+    note = tmp_path / "note.json"
+
+    def take_noted(again: bool = False) -> dict[str, Any]:
+        with Checksums(note, again=again) as checksums:
+            return fingerprint(root, "v1", ["egovlp"], SOURCES, checksums)
+
+    before, file = take_noted(), sorted((root / "features" / "egovlp").iterdir())[1]
+    assert before == take_noted() == take(root)
+    content = file.read_bytes()
+    expected = f"{len(content)} {hashlib.sha256(content).hexdigest()}"
+    assert before["features/egovlp"]["files"][file.name] == expected
+    middle = len(content) // 2
+    with file.open("r+b") as handle:
+        handle.seek(middle)
+        handle.write(bytes([content[middle] ^ 1]))
+    now = take_noted()
+    assert now == take(root) != before
+    line = f"features/egovlp: 1 files are not those that were fingerprinted: {file.name} (other content); restore them"
+    assert [one.split(", or")[0] for one in differences(before, now)] == [line]
+    file.rename(file.with_name("another.pt"))
+    assert f"{file.name} (gone), another.pt (new)" in differences(before, take_noted())[0]
+    assert not differences(before, before)
 
 
 def test_what_is_missing_is_listed_with_the_command_that_fetches_it(root: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from egopack import checksums
 from egopack.errors import UserError
 from egopack.training import loop
 from egopack.training.loop import train
@@ -173,7 +174,7 @@ def test_saving_takes_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pyt
     assert not scratch.due(9)
 
 
-def test_digests(tmp_path: Path) -> None:
+def test_digests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = {"params": {"lr": 1.0}, "data": "abc"}
     assert run_digest(base) == run_digest({"data": "abc", "params": {"lr": 1.0}})
     assert run_digest(base) != run_digest(base | {"params": {"lr": 1.5}})
@@ -183,6 +184,7 @@ def test_digests(tmp_path: Path) -> None:
     files = [tmp_path / "x.h5", tmp_path / "y.h5"]
     for path in files:
         path.write_bytes(path.name.encode())
+    monkeypatch.setattr(checksums, "SETTLED_NS", 0)
     known = tmp_path / "known" / "files.json"
     first = digest_files(files, known)
     assert first == digest_files(reversed(files)) == digest_files(files, known)
@@ -205,6 +207,8 @@ def test_old_states_are_pruned(tmp_path: Path) -> None:
         (tmp_path / name / STATE).write_bytes(b"x")
         for path in (tmp_path / name / STATE, tmp_path / name):
             os.utime(path, (time.time() - 86400 * days,) * 2)
+    (tmp_path / "note.json").touch()
+    os.utime(tmp_path / "note.json", (0, 0))
     assert prune(tmp_path, 14) == [tmp_path / "old"]
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "note.json"]
     assert prune(tmp_path / "missing") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -12,6 +13,7 @@ import numpy as np
 from egopack.params import FeatureSet
 
 BLOCK_BYTES = 1 << 20  # what stays in a core's cache from where it is read to where it is written
+MAGIC, HEADER_BYTES = b"\x93NUMPY", 10_000  # of an array's file; numpy takes no longer header
 LARGEST = 65504.0  # of float16: a larger number is damage, and the two types of storage hold the same videos
 NON_FINITE_LIMIT = 0.5  # a video with a larger share of rows holding NaN or Inf is not usable
 TOO_MANY_ZEROED = "video with NaN, Inf or overflow in more than half of its feature rows"
@@ -25,7 +27,8 @@ def read_features(path: Path | str) -> np.ndarray:
     """Feature matrix [T, D] of one video, float16 or float32 (other floats become float32); mapped rather than read.
 
     `.npy`, or a tensor that `torch.load` takes without running what a pickle asks for.
-    Raises DamagedFile for a file that is cut short, is not one matrix of floats, or has no rows.
+    Raises DamagedFile for a file that is cut short, is not one matrix of floats, or has no rows, OSError for one that
+    cannot be read.
     """
     path = Path(path)
     rows = _read_npy(path) if path.suffix == ".npy" else _read_pt(path)
@@ -43,8 +46,15 @@ def read_features(path: Path | str) -> np.ndarray:
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
+        with path.open("rb") as file:
+            start = file.read(12)
+        size = int.from_bytes(start[8:10] if start[6:7] == b"\x01" else start[8:12], "little")
+        if not start.startswith(MAGIC) or size > HEADER_BYTES:
+            raise ValueError
         return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError, SyntaxError):
+    except Exception as error:  # of a header that is no Python, numpy raises whatever its parser does
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         raise DamagedFile("feature file that is cut short or not an array") from None
 
 
@@ -53,7 +63,9 @@ def _read_pt(path: Path) -> np.ndarray:
 
     try:
         loaded = _torch_load(path)
-    except Exception:  # zipfile, pickle and torch each raise their own kinds for damage
+    except Exception as error:  # zipfile, pickle and torch each raise their own kinds for damage
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
         raise DamagedFile("feature file that is cut short or not a plain tensor") from None
     if not isinstance(loaded, torch.Tensor) or loaded.layout != torch.strided or loaded.device.type != "cpu":
         raise DamagedFile("feature file that holds something other than a plain tensor")

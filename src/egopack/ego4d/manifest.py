@@ -1,65 +1,77 @@
 """Fingerprint of the raw data: small manifests in git stand for hundreds of gigabytes that are not.
 
 One manifest for each annotation source and each feature set, so that a changed file reruns only what reads it.
-Annotation files: size and SHA-256. Feature files: size and CRC-32 of the first and last 4 KiB, which costs a second or
-two for thousands and notices nearly every file replaced by another of its size. Names are relative: no user's path.
+Of every file the size and the SHA-256 of its content are noted. Names are relative: no user's path.
 """
 
 from __future__ import annotations
 
 import os
-import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from egopack.checksums import Checksums
 from egopack.ego4d import layout
 from egopack.ego4d.sources.table import optional_files, source_files
 from egopack.errors import UserError
-from egopack.files import sha256
+from egopack.files import printable
 
-EDGE_BYTES = 4096
-THREADS = 16  # the work is waiting for the disk
+MOST_THREADS = 8
+SHOWN = 3  # files that a message names
 DOWNLOADS = "~/ego4d_data"  # where the official client's own examples download to
 CLIENT_NAMES = {"omnivore": "omnivore_video_swinl", "slowfast": "slowfast8x8_r101_k400"}  # of sets by their short names
 CLIENT_PREFIXES = ("omnivore_", "slowfast8x8_")  # of sets by the client's own names
 
 
-def fingerprint(root: Path | str, version: str, feature_sets: Iterable[str], sources: Iterable[str]) -> dict[str, Any]:
+def fingerprint(
+    root: Path | str,
+    version: str,
+    feature_sets: Iterable[str],
+    sources: Iterable[str],
+    checksums: Checksums | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
     """Manifests by name: one for each source ("fho_lta") and each feature set ("features/egovlp").
 
-    A source's is {"version", "files": {name: {"bytes", "sha256"}}}, a feature set's {"files": {name: its `stamp`}}.
+    A source's is {"version", "files": {name: {"bytes", "sha256"}}}, a feature set's {"files": {name:
+    "<bytes> <sha256>"}}. `progress(done, total)`: feature files of a set.
     Raises UserError that lists what is missing under `root` and the command that fetches it.
     """
-    root, feature_sets, sources = Path(root), list(feature_sets), list(sources)
+    root, feature_sets, sources, known = Path(root), list(feature_sets), list(sources), checksums or Checksums()
     check_whole(root, version, feature_sets, sources)
     manifests: dict[str, Any] = {}
     for source in sources:
         files = [*source_files(root, version, source), *optional_files(root, source)]
         present = [path for path in files if path.exists()]
-        manifests[source] = {"version": version, "files": {path.name: file_entry(path) for path in present}}
+        manifests[source] = {"version": version, "files": {path.name: file_entry(path, known) for path in present}}
     for name in feature_sets:
-        manifests[f"features/{name}"] = {"files": _stamps(layout.feature_dir(root, name))}
+        manifests[f"features/{name}"] = {"files": _stamps(layout.feature_dir(root, name), known, progress)}
     return manifests
 
 
-def stamp(path: Path | str) -> str:
-    """ "<bytes> <crc32 of the first and last 4 KiB>": names a feature file's content without reading all of it."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        size = os.fstat(handle).st_size
-        crc = zlib.crc32(os.pread(handle, EDGE_BYTES, 0))
-        crc = zlib.crc32(os.pread(handle, EDGE_BYTES, max(size - EDGE_BYTES, 0)), crc)
-    finally:
-        os.close(handle)
-    return f"{size} {crc:08x}"
+def differences(noted: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """One line for each manifest whose files are now others than it notes."""
+    lines = []
+    for name, manifest in noted.items():
+        before, found = manifest["files"], now[name]["files"]
+        words = {"other content": [file for file in before if file in found and found[file] != before[file]]}
+        words |= {"gone": sorted(before.keys() - found.keys()), "new": sorted(found.keys() - before.keys())}
+        told = [f"{file} ({word})" for word, files in words.items() for file in files[:SHOWN]]
+        if told:
+            count = sum(map(len, words.values()))
+            lines.append(
+                f"{name}: {count} files are not those that were fingerprinted: {', '.join(told)}; "
+                "restore them, or let dvc repro take them as they are"
+            )
+    return lines
 
 
-def file_entry(path: Path) -> dict[str, Any]:
+def file_entry(path: Path, checksums: Checksums | None = None) -> dict[str, Any]:
     """{"bytes", "sha256"} of a file; UserError where it cannot be read."""
     try:
-        return {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        return {"bytes": path.stat().st_size, "sha256": (checksums or Checksums()).of(path)}
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); it has to be a readable file") from None
 
@@ -71,15 +83,21 @@ def _feature_names(folder: Path) -> list[str]:
         )
 
 
-def _stamps(folder: Path) -> dict[str, str]:
-    names = _feature_names(folder)
+def _stamps(folder: Path, checksums: Checksums, progress: Callable[[int, int], None]) -> dict[str, str]:
+    def stamp(name: str) -> str:
+        path = f"{folder}/{name}"
+        return f"{os.stat(path).st_size} {checksums.of(path)}"
+
+    names, stamps = _feature_names(folder), {}
     try:
-        with ThreadPoolExecutor(THREADS) as pool:
-            return dict(zip(names, pool.map(stamp, (f"{folder}/{name}" for name in names), chunksize=64), strict=True))
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
+            for name, found in zip(names, pool.map(stamp, names), strict=True):
+                stamps[printable(name)] = found
+                progress(len(stamps), len(names))
     except OSError as error:
-        raise UserError(
-            f"{error.filename or folder}: cannot be read ({error.strerror}); check its permissions"
-        ) from None
+        place = printable(str(error.filename or folder))
+        raise UserError(f"{place}: cannot be read ({error.strerror}); check its permissions") from None
+    return stamps
 
 
 def check_whole(root: Path, version: str, feature_sets: Iterable[str], sources: Iterable[str]) -> None:

@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 from typing import Any, TypedDict
 
+from egopack.checksums import Checksums
 from egopack.data.grid import Grid
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
 from egopack.ego4d.layout import SPLITS, feature_files, feature_uids
-from egopack.ego4d.manifest import check_whole
+from egopack.ego4d.manifest import check_whole, differences, fingerprint
 from egopack.ego4d.skips import Skipped, Skips
 from egopack.ego4d.sources.table import SOURCES
 from egopack.errors import UserError
@@ -84,6 +85,12 @@ def check_data(
             check_widths(features, videos)
         except UserError as error:
             problems.append(str(error))
+        problems += [
+            f"{root}/features/{file.item}: cannot be read; check its permissions"
+            for video in videos
+            for file in video.found
+            if file.reason == UNREADABLE
+        ]
         rows, stored = _storable(pool, videos, features, storage, progress)
     report: Report = {"features": count_files(features, videos), "stored": stored, "tasks": {}}
     first, annotations = next(iter(features.values())), Annotations(root, version)
@@ -92,6 +99,28 @@ def check_data(
         report["tasks"][name] = found
     _name_missing(report, lambda name, uid: bool(feature_files(root, name, uid)))
     return report, list(dict.fromkeys(problems))
+
+
+def check_content(
+    root: Path,
+    version: str,
+    features: Features,
+    blocks: Mapping[str, TaskBlock],
+    manifests: Path,
+    checksums: Checksums,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[str]:
+    """One line for each source and feature set whose files are not those that <manifests>/<name>.json notes."""
+    sources = sorted({block.annotations for block in blocks.values()} & {*SOURCES})
+    files = {name: manifests / f"{name}.json" for name in [*sources, *(f"features/{name}" for name in features)]}
+    noted = {name: read_json(path) for name, path in files.items() if path.exists()}
+    if not noted:
+        return [f"{manifests}: nothing is noted there to compare with; run python -m stages.fingerprint"]
+    try:
+        now = fingerprint(root, version, features, sources, checksums, progress)
+    except UserError as error:
+        return [str(error)]
+    return differences(noted, now)
 
 
 def collect(samples: Path, tasks: Iterable[str], shards: Path, manifests: Path, features: Iterable[str]) -> Report:

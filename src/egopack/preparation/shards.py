@@ -24,6 +24,7 @@ from typing import Any, Literal
 import h5py
 import numpy as np
 
+from egopack.checksums import Checksums
 from egopack.data.hdf5 import RowsOnDisk, new_table
 from egopack.data.shard_reader import COLUMNS, LENGTHS, VIDEOS, FeatureShards, shard_name
 from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
@@ -50,6 +51,7 @@ def write_shards(
     storage: Literal["float16", "float32"] = "float32",
     shard_bytes: int = 512 << 20,
     written: Written | None = None,
+    checksums: Checksums | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
@@ -57,7 +59,7 @@ def write_shards(
 
     The sets of `features` are laid side by side on the grid of the first. The bytes depend on nothing but the files
     and these settings. Finished shards of the same files and settings stay, if `written` is given only those that its
-    code wrote: an interrupted run redoes at most one.
+    code wrote: an interrupted run redoes at most one. Which files are the same, `checksums` tell.
     `workers` (default: the cores) copy parts of videos side by side, so that memory depends on neither the corpus nor
     the length of its videos. `progress(done, total)`: videos.
     Skipped and counted: a video without a file, with a damaged one, or with NaN in most of its rows.
@@ -68,7 +70,7 @@ def write_shards(
     out.mkdir(parents=True, exist_ok=True)
     workers = workers or min(os.cpu_count() or 1, MOST_WORKERS)
     with ThreadPoolExecutor(workers) as pool:
-        surveyed = survey(pool, Path(root), features, wanted)
+        surveyed = survey(pool, Path(root), features, wanted, checksums or Checksums())
         check_widths(features, surveyed)
         count_skips(surveyed, skips)
         videos = [video for video in surveyed if not video.problem]
@@ -126,7 +128,7 @@ class Written:
 
 def _plan_digest(shard: Sequence[Video], features: Mapping[str, FeatureSet], storage: str) -> str:
     settings = {name: one.model_dump() for name, one in features.items()}
-    content = [(video.uid, [file.suffix for file in video.files], video.stamps, video.length) for video in shard]
+    content = [(video.uid, [file.suffix for file in video.files], video.checksums, video.length) for video in shard]
     return hashlib.sha256(json.dumps([storage, list(settings.items()), content]).encode()).hexdigest()
 
 

@@ -12,15 +12,17 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal, TypedDict, TypeVar
 
+from egopack.checksums import Checksums
 from egopack.ego4d import layout
 from egopack.ego4d.features import DamagedFile, aligned_rows, read_features
-from egopack.ego4d.manifest import stamp
 from egopack.ego4d.skips import Skipped, Skips
 from egopack.errors import UserError
+from egopack.files import printable
 from egopack.params import FeatureSet
 
 HEADERS_AHEAD = 64
 UNREADABLE = "feature file that cannot be read"
+ODD_NAME = "feature file whose name is not printable text in UTF-8"
 TWO_FILES = "video with two feature files, of which one is used"
 Kind = Literal["missing", "wrong size", "damaged"]
 KINDS: tuple[Kind, ...] = ("missing", "wrong size", "damaged")  # of what can be wrong with a file
@@ -31,10 +33,12 @@ J = TypeVar("J")
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """What a file's header tells; `kind`, `reason` and `item` say what is wrong with it, if anything."""
+    """What a file's header tells, and its checksum where that was asked for; `kind`, `reason` and `item` say what is
+    wrong with it, if anything.
+    """
 
     path: Path | None = None
-    stamp: str = ""
+    checksum: str = ""
     rows: int = 0
     width: int = 0
     kind: Kind | None = None
@@ -58,15 +62,19 @@ class Video:
         return tuple(file.path for file in self.found if file.path is not None)
 
     @property
-    def stamps(self) -> tuple[str, ...]:
-        return tuple(file.stamp for file in self.found)
+    def checksums(self) -> tuple[str, ...]:
+        return tuple(file.checksum for file in self.found)
 
 
 def survey(
-    pool: ThreadPoolExecutor, root: Path, features: Mapping[str, FeatureSet], uids: Iterable[str]
+    pool: ThreadPoolExecutor,
+    root: Path,
+    features: Mapping[str, FeatureSet],
+    uids: Iterable[str],
+    checksums: Checksums | None = None,
 ) -> list[Video]:
-    """Every video of `uids`, in their order; the files' headers are read, their rows are not."""
-    return list(ahead(pool, lambda uid: _probe(root, features, uid), uids, HEADERS_AHEAD))
+    """Every video of `uids`, in their order; of the files headers are read, and rows only for `checksums`."""
+    return list(ahead(pool, lambda uid: _probe(root, features, uid, checksums), uids, HEADERS_AHEAD))
 
 
 def check_widths(features: Mapping[str, FeatureSet], videos: Sequence[Video]) -> None:
@@ -112,8 +120,8 @@ def count_files(features: Mapping[str, FeatureSet], videos: Sequence[Video]) -> 
     }
 
 
-def _probe(root: Path, features: Mapping[str, FeatureSet], uid: str) -> Video:
-    found = tuple(_header(root, name, one, uid) for name, one in features.items())
+def _probe(root: Path, features: Mapping[str, FeatureSet], uid: str, checksums: Checksums | None) -> Video:
+    found = tuple(_header(root, name, one, uid, checksums) for name, one in features.items())
     wrong = min((file for file in found if file.kind), key=lambda file: file.kind == "wrong size", default=None)
     if wrong:
         return Video(uid, found, problem=(wrong.reason, wrong.item))
@@ -121,15 +129,17 @@ def _probe(root: Path, features: Mapping[str, FeatureSet], uid: str) -> Video:
     return Video(uid, found, length, None if length else ("feature files that share no moment", uid))
 
 
-def _header(root: Path, name: str, one: FeatureSet, uid: str) -> FeatureFile:
+def _header(root: Path, name: str, one: FeatureSet, uid: str, checksums: Checksums | None) -> FeatureFile:
     paths = layout.feature_files(root, name, uid)
     if not paths:
-        return FeatureFile(kind="missing", reason=f"video without a feature file of {name}", item=uid)
+        return FeatureFile(kind="missing", reason=f"video without a feature file of {name}", item=printable(uid))
     path, doubled = paths[0], len(paths) > 1
-    item = f"{name}/{path.name}"
+    item = f"{name}/{printable(path.name)}"
+    if printable(uid) != uid:
+        return FeatureFile(path, kind="damaged", reason=ODD_NAME, item=item, doubled=doubled)
     try:
         rows, width = read_features(path).shape
-        mark = stamp(path)
+        mark = checksums.of(path) if checksums else ""
     except DamagedFile as error:
         return FeatureFile(path, kind="damaged", reason=str(error), item=item, doubled=doubled)
     except OSError:

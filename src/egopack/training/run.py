@@ -13,6 +13,7 @@ import egopack_native
 import torch
 
 import egopack
+from egopack.checksums import NOTE
 from egopack.data.loader import Loader
 from egopack.data.samples import Sample
 from egopack.data.shard_reader import FeatureShards
@@ -33,7 +34,7 @@ from egopack.training.finite import NotFiniteError
 from egopack.training.loaders import train_loader, training_samples
 from egopack.training.loop import EpochReport, train
 from egopack.training.signals import stoppable
-from egopack.training.state import FILES, Scratch, digest_files, digest_tensors, prune, run_digest
+from egopack.training.state import Scratch, digest_files, digest_tensors, prune, run_digest
 
 
 @dataclass(frozen=True)
@@ -186,7 +187,7 @@ class Training:
             "runtime": self.runtime.model_dump(mode="json", exclude={"save_every", "device", "threads"}),
             "machine": [torch.__version__, str(self.device), torch.get_num_threads(), self.ranks.world],
             "code": digest_files([*source.rglob("*.py"), Path(egopack_native.__file__)]),
-            "features": digest_files(self.folders.shards.glob("*.*"), root / FILES),
+            "features": digest_files(self.folders.shards.glob("*.*"), root / NOTE),
             "loaders": {
                 task: [
                     *(one.batch_size, one.levels, one.radius_s, one.seed),

@@ -17,10 +17,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from egopack.checksums import Checksums
 from egopack.errors import UserError
-from egopack.files import atomic_path, sha256, write_json
+from egopack.files import atomic_path
 
-STATE, FILES = "state.safetensors", "files.json"
+STATE = "state.safetensors"
 SHARE_OF_TIME = 0.05  # of a run that may go into saving states
 KEEP_DAYS = 14.0
 VANISHED = os.strerror(errno.ENOENT)
@@ -98,44 +99,24 @@ def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
 
 
 def digest_files(paths: Iterable[Path], known: Path | None = None) -> str:
-    """SHA-256 of files with their names.
-
-    With `known`, a file that has the same path, size, inode and time of change as when it was last read is not read
-    again; digests are noted there, until the file is gone. Runs may share it: a note that is lost is made again.
-    """
-    noted: dict[str, Any] = {}
-    if known is not None:
-        try:
-            noted = json.loads(known.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            noted = {}
-    total, fresh = hashlib.sha256(), {}
-    for path in sorted(paths):
-        status = path.stat()
-        mark = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
-        name = str(path.resolve())
-        before = noted.get(name)
-        if before is not None and before[:-1] == mark:
-            digest = before[-1]
-        else:
-            digest = sha256(path)
-        fresh[name] = [*mark, digest]
-        total.update(f"{path.name} {digest}\n".encode())
-    if known is not None and any(noted.get(name) != entry for name, entry in fresh.items()):
-        write_json(known, {name: entry for name, entry in (noted | fresh).items() if os.path.exists(name)})
+    """SHA-256 of files with their names; `known` is the note of checksums, of which large files need one."""
+    total = hashlib.sha256()
+    with Checksums(known) as checksums:
+        for path in sorted(paths):
+            total.update(f"{path.name} {checksums.of(path)}\n".encode())
     return total.hexdigest()
 
 
 def prune(root: Path, keep_days: float = KEEP_DAYS) -> list[Path]:
-    """Remove what no run has touched for so many days; what was removed."""
+    """Remove states that no run has touched for so many days, not the notes beside them; what was removed."""
     limit = time.time() - 86400 * keep_days
     old = []
-    for entry in sorted(root.iterdir()) if root.is_dir() else []:
+    for entry in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []:
         try:
             newest = max(path.stat().st_mtime for path in (entry, *entry.rglob("*")))
         except OSError:
             continue  # another run removes it at this moment
         if newest < limit:
-            shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
+            shutil.rmtree(entry, ignore_errors=True)
             old.append(entry)
     return old

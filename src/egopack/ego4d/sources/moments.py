@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,7 +111,7 @@ def _read_label_lines(path: Path) -> tuple[str, ...]:
     names: dict[int, str] = {}
     for number, line in enumerate(read_text(path).removesuffix("\n").split("\n"), start=1):
         id_, tab, name = line.removesuffix("\r").partition("\t")
-        if not tab or not name or not (id_.isascii() and id_.isdigit()):
+        if not tab or not name or not re.fullmatch("[0-9]{1,9}", id_):
             raise UserError(f"{path}: line {number} is {line[:60]!r}, expected an id, a tab and a label")
         if int(id_) in names or name in names.values():
             raise UserError(f"{path}: line {number} repeats {line[:60]!r}, expected each id and label once")

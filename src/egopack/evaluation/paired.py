@@ -1,0 +1,69 @@
+"""Differences between runs on the same seeds, with intervals."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from egopack.params.study import Question
+from egopack.tasks.base import load_task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEVEL = 0.95
+
+
+def interval(values: list[float], comparisons: int = 1) -> tuple[float, float]:
+    """Mean, and the half-width of Student's 95% interval around it, widened for so many comparisons (Bonferroni);
+    a half-width of inf for fewer than two values.
+    """
+    from scipy.stats import t
+
+    count, mean = len(values), math.fsum(values) / len(values)
+    if count < 2:
+        return mean, math.inf
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1) / count)
+    return mean, float(t.ppf(1 - (1 - LEVEL) / 2 / comparisons, count - 1)) * spread
+
+
+def differences(rows: pd.DataFrame, question: Question) -> pd.DataFrame:
+    """Means of both sides and their difference, paired by seed, of every headline metric that both have.
+
+    `rows`: columns variant, seed, regime, task, metric, value. A positive difference is in favor of `better`, whichever
+    way the metric counts. Intervals are widened for the number of the question's metrics. Columns: task, metric,
+    better, than, seeds, mean_better, mean_than, difference, half_width.
+    """
+    import pandas as pd
+
+    values = {
+        (f"{row.variant}:{row.regime}", row.task, row.metric, row.seed): float(row.value) for row in rows.itertuples()
+    }
+    metrics = list(dict.fromkeys((row.task, row.metric) for row in rows.itertuples()))
+    found = []
+    for one in question.differences:
+        for task, metric in metrics:
+            sides = [
+                {key[3]: value for key, value in values.items() if key[:3] == (side, task, metric)}
+                for side in (one.better, one.than)
+            ]
+            seeds = sorted(sides[0].keys() & sides[1].keys())
+            if not seeds:
+                continue
+            sign = 1 if load_task(task).headline[metric] == "max" else -1
+            mean, half = interval([sign * (sides[0][seed] - sides[1][seed]) for seed in seeds], len(metrics))
+            means = [math.fsum(side[seed] for seed in seeds) / len(seeds) for side in sides]
+            found.append((task, metric, one.better, one.than, len(seeds), *means, mean, half))
+    columns = ["task", "metric", "better", "than", "seeds", "mean_better", "mean_than", "difference", "half_width"]
+    return pd.DataFrame(found, columns=columns)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table in Markdown."""
+    lines = ["| metric | better | than | seeds | means | gain, 95% |", "| --- | --- | --- | ---: | ---: | ---: |"]
+    for row in table.itertuples():
+        lines.append(
+            f"| {row.task} {row.metric} | {row.better} | {row.than} | {row.seeds} | {row.mean_better:.4g}, "
+            f"{row.mean_than:.4g} | {row.difference:+.3g} ± {row.half_width:.2g} |"
+        )
+    return "\n".join(lines)

@@ -41,7 +41,8 @@ $(VENV)/requirements: requirements.txt
 	@touch $@
 
 $(VENV)/native: $(VENV)/requirements $(NATIVE) $(STALE)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall .
+	EGOPACK_NATIVE_ONLY=1 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --force-reinstall .
+	@echo '$(CURDIR)/src' > "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/egopack_checkout.pth"
 	@touch $@
 
 clean:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import click
+from egopack.commands.base import Command
 
 if TYPE_CHECKING:
     import torch
@@ -35,21 +34,8 @@ ROOT_VARIABLE = "EGO4D_ROOT"
 COPIES = ".dvc/tmp/exps"  # of experiments, in the original checkout
 
 
-class Stage(click.Command):
+class Stage(Command):
     """A command whose user errors, and those of disk and permissions, are one line on stderr and exit status 1."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        from egopack.errors import UserError
-
-        try:
-            return super().invoke(ctx)
-        except UserError as error:
-            raise click.ClickException(str(error)) from None
-        except OSError as error:
-            if error.errno == errno.EPIPE or not error.strerror:
-                raise
-            message = f"{error.filename or 'a file'}: {error.strerror}; check the room on its disk and its permissions"
-            raise click.ClickException(message) from None
 
 
 def load_all() -> Params:

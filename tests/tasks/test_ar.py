@@ -22,10 +22,13 @@ def test_accuracies_equal_those_of_torchmetrics(classes: int) -> None:
     generator = torch.Generator().manual_seed(classes)
     logits = torch.randn(200, classes, generator=generator)
     truth = torch.randint(0, classes, (200,), generator=generator)
-    found = accuracies(top_classes(logits), truth.numpy())
+    ranked, probability = top_classes(logits)
+    found = accuracies(ranked, truth.numpy())
     for name, top, average in (("top1", 1, "micro"), ("top5", min(5, classes), "micro"), ("class_mean", 1, "macro")):
         metric = MulticlassAccuracy(num_classes=classes, top_k=top, average=average)
         assert found[name] == pytest.approx(100 * float(metric(logits, truth)), abs=1e-3), name
+    expected = (logits.double().exp() / logits.double().exp().sum(1, keepdim=True)).numpy()
+    np.testing.assert_allclose(probability, np.take_along_axis(expected, ranked, 1), rtol=1e-5)
 
 
 def test_segments_without_a_label_take_no_part() -> None:
@@ -108,9 +111,11 @@ def test_chance_names_the_most_frequent_classes() -> None:
     table = ActionRecognition.chance(train, samples, small.LABELS["ar"], np.random.default_rng(0))
     assert [list(row[:2]) for row in table["verb"]] == [[4, 2]] * 3
     assert [list(row[:2]) for row in table["noun"]] == [[1, 5]] * 3
+    np.testing.assert_allclose(table["verb_score"][0][:2], [3 / 5, 2 / 5], rtol=1e-6)
     assert ActionRecognition.score(table, samples, small.LABELS["ar"])["verb_top1"] == pytest.approx(100 / 3)
 
 
 def test_there_is_no_challenge() -> None:
-    table = ranked_table([sample_with([1], [1])], np.array([[1]]), np.array([[1]]))
+    best = np.array([[1]]), np.array([[0.5]])
+    table = ranked_table([sample_with([1], [1])], best, best)
     assert ActionRecognition.submission(table, [], {}) is None

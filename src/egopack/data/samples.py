@@ -53,6 +53,12 @@ class Sample:
         return len(self.rows)
 
 
+def pooled_seconds(samples: Sequence[Sample]) -> dict[str, np.ndarray]:
+    """`start` and `end` of the segments of all samples, end to end."""
+    segments = np.concatenate([sample.segments for sample in samples if sample.segments is not None])
+    return {"start": segments[:, 0].astype(np.float64), "end": segments[:, 1].astype(np.float64)}
+
+
 def write_samples(path: Path | str, samples: Sequence[Sample]) -> None:
     """Write `samples` in their order; the same samples give the same bytes, and a reader sees all of them or no file.
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from egopack.data.batch import Batch
-from egopack.data.samples import Sample
+from egopack.data.footage import Footage
+from egopack.data.samples import Sample, pooled_seconds
 from egopack.ego4d.annotations import Annotations
 from egopack.labels import UNLABELLED, Labels
 from egopack.nn.fusion import Fusion, Streams
@@ -83,6 +84,11 @@ class ActionRecognition(Task):
             samples.append(Sample(clip_uid, clip.video_uid, rows, pos, targets, segments))
         return samples
 
+    @classmethod
+    def from_footage(cls, footage: Footage, params: TaskParams) -> list[Sample]:
+        unknown = [(windows, np.full(len(windows), UNLABELLED)) for windows in footage.parts()]
+        return [footage.pooled(windows, {"verbs": none, "nouns": none}) for windows, none in unknown]
+
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
         assert batch.segment_nodes is not None, "an AR batch has segments"
         return segment_mean(features[0], batch.segment_nodes)
@@ -105,8 +111,7 @@ class ActionRecognition(Task):
     def decode(
         self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
     ) -> pd.DataFrame:
-        best = {part: top_classes(outputs[f"{part}_logits"]) for part in ("verb", "noun")}
-        return ranked_table(samples, best["verb"], best["noun"])
+        return ranked_table(samples, *(top_classes(outputs[f"{part}_logits"]) for part in ("verb", "noun")))
 
     @classmethod
     def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
@@ -118,25 +123,41 @@ class ActionRecognition(Task):
         return scores
 
     @classmethod
+    def named(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> pd.DataFrame:
+        table = predictions[[]].assign(**pooled_seconds(samples))
+        for part in ("verb", "noun"):
+            table[part] = [labels[f"{part}s"][best[0]] for best in predictions[part]]
+            table[f"{part}_score"] = [best[0] for best in predictions[f"{part}_score"]]
+        return table.assign(label=table["verb"] + " " + table["noun"], score=table["verb_score"] * table["noun_score"])
+
+    @classmethod
     def chance(
         cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator
     ) -> pd.DataFrame:
         count = sum(len(sample.targets["verbs"]) for sample in samples)
-        ranked = {}
+        ranked = []
         for part in ("verb", "noun"):
             seen = np.concatenate([sample.targets[f"{part}s"] for sample in train])
             frequency = np.bincount(seen[seen >= 0], minlength=len(labels[f"{part}s"]))
-            ranked[part] = np.tile(np.argsort(-frequency, kind="stable")[:TOP], (count, 1))
-        return ranked_table(samples, ranked["verb"], ranked["noun"])
+            best = np.argsort(-frequency, kind="stable")[:TOP]
+            share = (frequency[best] / frequency.sum()).astype(np.float32)
+            ranked.append((np.tile(best, (count, 1)), np.tile(share, (count, 1))))
+        return ranked_table(samples, *ranked)
 
 
-def top_classes(logits: Tensor) -> np.ndarray:
-    """The TOP classes of logits [S, C], best first -> [S, TOP]."""
-    return torch.topk(logits, min(TOP, logits.shape[1]), dim=1).indices.cpu().numpy()
+def top_classes(logits: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """The TOP classes of logits [S, C], best first, and their probabilities: both [S, TOP]."""
+    best = torch.topk(logits, min(TOP, logits.shape[1]), dim=1).indices
+    probability = torch.softmax(logits.detach().float(), dim=1).gather(1, best)
+    return best.cpu().numpy(), probability.cpu().numpy()
 
 
-def ranked_table(samples: Sequence[Sample], verb: np.ndarray, noun: np.ndarray) -> pd.DataFrame:
-    """One row a segment: `key`, `segment` (its index in the sample), `verb` and `noun` (classes, best first)."""
+def ranked_table(
+    samples: Sequence[Sample], verb: tuple[np.ndarray, np.ndarray], noun: tuple[np.ndarray, np.ndarray]
+) -> pd.DataFrame:
+    """One row a segment: `key`, `segment` (its index in the sample), `verb` and `noun` (classes, best first),
+    `verb_score` and `noun_score` (their probabilities).
+    """
     import pandas as pd
 
     counts = [len(sample.targets["verbs"]) for sample in samples]
@@ -144,8 +165,10 @@ def ranked_table(samples: Sequence[Sample], verb: np.ndarray, noun: np.ndarray) 
         {
             "key": np.repeat([sample.key for sample in samples], counts),
             "segment": np.concatenate([np.arange(count) for count in counts]),
-            "verb": list(verb),
-            "noun": list(noun),
+            "verb": list(verb[0]),
+            "noun": list(noun[0]),
+            "verb_score": list(verb[1]),
+            "noun_score": list(noun[1]),
         }
     )
 

@@ -19,6 +19,7 @@ from pydantic import Field, create_model
 from torch import Tensor, nn
 
 from egopack.data.batch import Batch
+from egopack.data.footage import Footage
 from egopack.data.grid import Grid
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
@@ -104,6 +105,11 @@ class Task(nn.Module, ABC):
         """All samples of a split (section 1 of the method)."""
 
     @classmethod
+    def from_footage(cls, footage: Footage, params: TaskParams) -> list[Sample]:
+        """Samples of a video of which nothing is annotated; tasks that can predict one override this and `named`."""
+        raise UserError(f"{cls.__name__} predicts what is annotated, and no other video")
+
+    @classmethod
     def augment(cls, sample: Sample, params: TaskParams, generator: np.random.Generator) -> Sample:
         """The sample as training sees it this time; tasks that augment override this."""
         return sample
@@ -149,6 +155,13 @@ class Task(nn.Module, ABC):
     def trouble(self) -> str:
         """What keeps the head from learning, as the last batch of a training showed it; empty where nothing does."""
         return ""
+
+    @classmethod
+    def named(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> pd.DataFrame:
+        """Predictions of `from_footage`'s samples as people read them: `start`, `end` (seconds of the video), `label`,
+        `score` (0 to 1), and what else the task tells.
+        """
+        raise NotImplementedError
 
     @classmethod
     def submission(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> Any:

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from egopack.data.batch import Batch, move
+from egopack.data.footage import Footage
 from egopack.data.pyramid import Edges, radius_edges
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
@@ -124,6 +125,17 @@ class LongTermAnticipation(Task):
                 samples.append(Sample(key, video_uid, rows, pos, targets))
         return samples
 
+    @classmethod
+    def from_footage(cls, footage: Footage, params: TaskParams) -> list[Sample]:
+        unknown = np.full(params.samples.horizon, UNLABELLED)
+        samples = []
+        for window in footage.windows():
+            rows = footage.rows(*window)
+            pos = np.round(footage.grid.positions(len(rows)), 3)
+            targets = {"verbs": unknown, "nouns": unknown}
+            samples.append(Sample(footage.video, footage.video, rows, pos, targets, metadata={"at": window}))
+        return samples
+
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
         return video_max(features[0], batch.pyramid[0].video, len(batch))
 
@@ -162,6 +174,23 @@ class LongTermAnticipation(Task):
             scores[f"{part}_ed"] = float(at_horizon[-1])
             scores[f"{part}_aued"] = area_under_edit_distance(at_horizon)
         return scores
+
+    @classmethod
+    def named(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> pd.DataFrame:
+        """A row for each step of each sequence that was drawn; the score is the share of the sequences that agree."""
+        import pandas as pd
+
+        drawn = [
+            np.array(labels[f"{part}s"], dtype=object)[np.array([np.stack(list(row)) for row in predictions[part]])]
+            for part in PARTS
+        ]  # (n, Z, K) each
+        at = np.stack([sample.metadata["at"] for sample in samples])
+        sample, step, candidate = (part.ravel() for part in np.indices(drawn[0].shape))
+        label = drawn[0] + " " + drawn[1]
+        score = (label[..., None] == label[..., None, :]).mean(axis=-1)
+        verb, noun, label = (part.ravel() for part in (*drawn, label))
+        columns = {"start": at[sample, 0], "end": at[sample, 1], "label": label, "score": score.ravel()}
+        return pd.DataFrame(columns | {"step": step + 1, "sequence": candidate + 1, "verb": verb, "noun": noun})
 
     @classmethod
     def chance(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from egopack.data.batch import Batch
+from egopack.data.footage import Footage
 from egopack.data.samples import Sample
 from egopack.detection.average_precision import (
     GroundTruth,
@@ -22,6 +23,7 @@ from egopack.detection.average_precision import (
     recall_class_mean,
     recall_pooled,
 )
+from egopack.detection.level_nodes import LevelNodes, nodes_of_videos, segments_of_nodes
 from egopack.detection.nms import suppress
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.sources.moments import MomentsClip
@@ -42,7 +44,6 @@ TIOU = (0.1, 0.2, 0.3, 0.4, 0.5)
 RECALL_TIOU = (0.3, 0.5, 0.7)
 RECALL_AT = (1, 5)
 ALIVE = 0.01  # of the nodes; healthy heads have offsets at all but a few
-LevelNodes = tuple[Tensor, Tensor, Tensor, float]  # probabilities [n, C], offsets [n, 2], positions [n], extent
 
 
 class MqModel(ModelParams):
@@ -161,6 +162,10 @@ class MomentQueries(Task):
             samples.append(Sample(clip.clip_uid, clip.video_uid, rows, pos, targets, metadata=metadata))
         return samples
 
+    @classmethod
+    def from_footage(cls, footage: Footage, params: TaskParams) -> list[Sample]:
+        return footage.clips({"segments": np.empty((0, 2), np.float32), "classes": np.empty(0, np.int64)})
+
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
         return torch.cat(list(features))
 
@@ -238,6 +243,17 @@ class MomentQueries(Task):
         return scores
 
     @classmethod
+    def named(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> pd.DataFrame:
+        """Of clips that overlap, each tells the segments whose middle lies in its own part."""
+        where = {sample.key: sample.metadata for sample in samples}
+        at = np.array([where[key]["at"][0] for key in predictions["key"]])
+        core = np.array([where[key]["core"] for key in predictions["key"]]).reshape(-1, 2)
+        start, end = at + predictions["start"], at + predictions["end"]
+        label = np.array(labels["moments"], dtype=object)[predictions["label"].to_numpy()]
+        own = ((start + end) / 2 >= core[:, 0]) & ((start + end) / 2 < core[:, 1])
+        return predictions[["score"]].assign(start=start, end=end, label=label)[own.to_numpy()]
+
+    @classmethod
     def chance(
         cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator
     ) -> pd.DataFrame:
@@ -282,41 +298,14 @@ def primary_segments(clip: MomentsClip, ids: Mapping[str, int], source: SampleSo
     return source.grid.seconds(table[:, :2], clip.start).astype(np.float32), table[:, 2].copy()
 
 
-def nodes_of_videos(probability: Tensor, offsets: Tensor, batch: Batch) -> list[list[LevelNodes]]:
-    """The nodes of each video, level by level, out of those of the whole pyramid [N, C] and [N, 2]."""
-    videos: list[list[LevelNodes]] = [[] for _ in batch.pyramid[0].lengths]
-    sizes = [length for level in batch.pyramid for length in level.lengths]
-    parts = zip(probability.split(sizes), offsets.split(sizes), strict=True)
-    for level in batch.pyramid:
-        for video, pos in zip(videos, level.pos.cpu().split(list(level.lengths)), strict=True):
-            video.append((*next(parts), pos, level.extent))
-    return videos
-
-
 def decode_segments(nodes: Sequence[LevelNodes], duration: float, params: MqDecode) -> tuple[Tensor, Tensor, Tensor]:
-    """Segments of one video from its nodes, level by level: probabilities [n, C], offsets [n, 2], positions [n],
-    extent.
+    """Segments of one video from its nodes, level by level.
 
     Returns segments [M, 2] in seconds, scores [M] and labels [M], best first.
     """
-    segments, scores, labels = [], [], []
-    for probability, offsets, pos, extent in nodes:  # in numpy, whose calls stay in the thread that makes them
-        flat, classes = probability.numpy().ravel(), probability.shape[1]
-        chosen = np.flatnonzero(flat > params.min_probability)
-        if len(chosen) > params.top_per_level:
-            # not argpartition, whose choice among equal scores depends on the processor
-            least = -np.partition(-flat[chosen], params.top_per_level - 1)[params.top_per_level - 1]
-            chosen = chosen[flat[chosen] >= least]
-            chosen = chosen[np.argsort(-flat[chosen], kind="stable")][: params.top_per_level]
-        node, label = np.divmod(chosen, classes)
-        center, reach = pos.numpy()[node], offsets.numpy()[node] * np.float32(extent)
-        segment = np.stack([center - reach[:, 0], center + reach[:, 1]], axis=1)
-        keep = segment[:, 1] - segment[:, 0] > params.min_duration_s
-        segments.append(segment[keep])
-        scores.append(flat[chosen[keep]])
-        labels.append(label[keep])
+    candidates = segments_of_nodes(nodes, params.min_probability, params.top_per_level, params.min_duration_s)
     found = suppress(
-        *(torch.from_numpy(np.concatenate(column)) for column in (segments, scores, labels)),
+        *candidates,
         method=params.nms,
         iou_threshold=params.iou_threshold,
         sigma=params.sigma,

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from egopack.data.batch import Batch
-from egopack.data.samples import Sample
+from egopack.data.footage import Footage
+from egopack.data.samples import Sample, pooled_seconds
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.layout import TEST
 from egopack.ego4d.submissions import oscc_submission
@@ -90,6 +91,14 @@ class ObjectStateChange(Task):
             )
         return samples
 
+    @classmethod
+    def from_footage(cls, footage: Footage, params: TaskParams) -> list[Sample]:
+        samples = []
+        for windows in footage.parts():
+            unknown, names = np.full(len(windows), UNLABELLED), tuple(map(str, range(len(windows))))
+            samples.append(footage.pooled(windows, {"changes": unknown}, texts={"unique_ids": names}))
+        return samples
+
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
         assert batch.segment_nodes is not None, "an OSCC batch has segments"
         return segment_mean(features[0], batch.segment_nodes)
@@ -113,6 +122,13 @@ class ObjectStateChange(Task):
         labelled = truth != UNLABELLED
         predicted = predictions["probability"].to_numpy()[labelled] > 0.5
         return {"accuracy": 100 * float((predicted == truth[labelled]).mean())}
+
+    @classmethod
+    def named(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> pd.DataFrame:
+        probability = predictions["probability"].to_numpy()
+        label = np.array(labels["changes"])[(probability > 0.5).astype(int)]
+        score = np.maximum(probability, 1 - probability)
+        return predictions[[]].assign(**pooled_seconds(samples), label=label, score=score)
 
     @classmethod
     def chance(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from egopack.data.batch import Batch
+from egopack.data.footage import Footage
 from egopack.data.grid import Grid
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
@@ -92,7 +93,16 @@ class PointOfNoReturn(Task):
             reason, frames = "window outside of the video's features", (window.start, window.end)
             rows = source.rows_within(window.video_uid, frames, split, reason, window.unique_id)
             if len(rows):
-                samples.append(whole_window(window, rows, source))
+                samples.append(whole_window(window, rows, source.grid, source.rows[window.video_uid]))
+        return samples
+
+    @classmethod
+    def from_footage(cls, footage: Footage, params: TaskParams) -> list[Sample]:
+        samples = []
+        for start_s, end_s in footage.windows():
+            start, end = (round(seconds * footage.grid.fps) for seconds in (start_s, end_s))
+            window = Window(footage.video, footage.video, footage.video, start, end, None, None)
+            samples.append(whole_window(window, footage.rows(start_s, end_s), footage.grid, footage.count))
         return samples
 
     @classmethod
@@ -140,6 +150,15 @@ class PointOfNoReturn(Task):
         return {"error_s": float(official.mean()), "error_published_s": float(published.mean())}
 
     @classmethod
+    def named(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> pd.DataFrame:
+        window = np.stack([sample.metadata["window"] / sample.metadata["fps"] for sample in samples])
+        fps = np.array([sample.metadata["fps"][0] for sample in samples])
+        at = window[:, 0] + predictions["frame"].to_numpy() / fps
+        score = 1 / (1 + np.exp(-np.stack(predictions["logits"].to_list()).max(axis=1)))
+        table = predictions[[]].assign(start=at, end=at, label="point of no return", score=score)
+        return table.assign(window_start=window[:, 0], window_end=window[:, 1])
+
+    @classmethod
     def chance(
         cls, train: Sequence[Sample], samples: Sequence[Sample], labels: Labels, generator: np.random.Generator
     ) -> pd.DataFrame:
@@ -170,9 +189,8 @@ def frame_labels(start: int, end: int, pnr: int) -> np.ndarray:
     return labels
 
 
-def whole_window(window: Window, rows: np.ndarray, source: SampleSource) -> Sample:
-    """The sample of a whole window, which has these rows."""
-    grid, available = source.grid, source.rows[window.video_uid]
+def whole_window(window: Window, rows: np.ndarray, grid: Grid, available: int) -> Sample:
+    """The sample of a whole window, which has these of the `available` rows of its video."""
     pnr = -1 if window.pnr is None else window.pnr
     metadata = {
         "window": np.array([window.start, window.end], dtype=np.int64),

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from egopack.data.batch import Batch
+from egopack.data.footage import Footage
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
 from egopack.labels import Labels
@@ -64,6 +65,10 @@ class ScenarioRecognition(Task):
             samples.append(Sample(clip.clip_uid, clip.video_uid, rows, source.grid.positions(len(rows)), targets))
         return samples
 
+    @classmethod
+    def from_footage(cls, footage: Footage, params: TaskParams) -> list[Sample]:
+        return footage.clips({})
+
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
         return video_mean(features[0], batch.pyramid[0].video, len(batch))
 
@@ -91,6 +96,12 @@ class ScenarioRecognition(Task):
         )
         top1 = truth[np.arange(len(truth)), scores.argmax(axis=1)].mean()
         return {"map": 100 * float(found), "top1": 100 * float(top1)}
+
+    @classmethod
+    def named(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> pd.DataFrame:
+        start, end = np.repeat([sample.metadata["at"] for sample in samples], len(labels["scenarios"]), axis=0).T
+        table = predictions[["score"]].explode("score", ignore_index=True).astype(np.float64)
+        return table.assign(start=start, end=end, label=np.tile(labels["scenarios"], len(samples)))
 
     @classmethod
     def chance(

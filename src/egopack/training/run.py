@@ -12,7 +12,6 @@ import click
 import egopack_native
 import torch
 
-import egopack
 from egopack.checksums import NOTE
 from egopack.data.loader import Loader
 from egopack.data.samples import Sample
@@ -177,7 +176,7 @@ class Training:
 
     def determining(self, loaders: Mapping[str, Loader], root: Path) -> dict[str, Any]:
         """All that determines what a run computes; digests of large files are noted under `root`."""
-        source = Path(egopack.__file__).parent
+        source = Path(__file__).parents[1]
         return {
             "name": self.name,
             "params": self.params.model_dump(mode="json"),

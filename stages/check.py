@@ -35,7 +35,9 @@ def main(root: Path | None, rows: bool, full: bool) -> None:
     storage = data.storage if rows else None
     with progress(0, "rows", "video") as bar:
         told = counting(bar)
-        report, problems = check_data(folder, data.version, data.features, blocks, storage=storage, progress=told)
+        report, problems = check_data(
+            folder, data.version, data.features, blocks, tolerated=data.tolerate, storage=storage, progress=told
+        )
     if full:
         with progress(0, "checksums", "file") as bar, Checksums(original(SCRATCH) / NOTE, again=True) as read:
             problems += check_content(folder, data.version, data.features, blocks, MANIFEST, read, counting(bar))

@@ -8,7 +8,7 @@ from stages._common import PARAMS, SAMPLES, VIDEOS, Stage, raw_root
 from stages._inputs import Reads, load
 
 READS = Reads(
-    ("data.version", "data.features", "tasks.{task}.annotations", "tasks.{task}.samples"),
+    ("data.version", "data.features", "data.tolerate", "tasks.{task}.annotations", "tasks.{task}.samples"),
     tasks=("{task}",),
     each="tasks",
 )
@@ -22,14 +22,12 @@ def main(task: str) -> None:
     Skipped items are counted and named in report.json.
     """
     params = load(READS)
-    from egopack.data.grid import Grid
     from egopack.data.shard_reader import video_lengths
     from egopack.ego4d.annotations import Annotations
     from egopack.preparation.index import index_task
     from egopack.tasks.base import check_task, load_task
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
-    first = next(iter(params.data.features.values()))
     annotations = Annotations(raw_root(params), params.data.version)
     report = index_task(
         task,
@@ -37,8 +35,9 @@ def main(task: str) -> None:
         block,
         annotations,
         video_lengths(VIDEOS),
-        Grid(first.stride, first.fps),
+        params.data.features,
         SAMPLES / task,
+        params.data.tolerate,
     )
     click.echo(f"{SAMPLES / task}: " + ", ".join(f"{part['samples']} {split}" for split, part in report.items()))
 

@@ -19,8 +19,10 @@ def test_names_follow_the_official_layout(tmp_path: Path) -> None:
         "fho_lta_taxonomy.json",
     ]
     assert layout.taxonomy_file(tmp_path, "v1").parent == layout.annotation_dir(tmp_path, "v1")
-    assert optional_files(tmp_path, "moments") == (tmp_path / "annotations" / "mq_labels.tsv",)
-    assert optional_files(tmp_path, "fho_lta") == ()
+    about = tmp_path / "annotations" / "v1" / "ego4d.json"
+    assert optional_files(tmp_path, "v1", "moments") == (tmp_path / "annotations" / "mq_labels.tsv", about)
+    assert optional_files(tmp_path, "v1", "fho_lta") == (about,)
+    assert optional_files(tmp_path, "v1", "scenarios") == ()  # it needs the file
 
 
 def test_feature_file_prefers_pt_and_may_be_absent(tmp_path: Path) -> None:

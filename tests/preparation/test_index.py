@@ -37,7 +37,7 @@ def index(folder: Path, samples: dict[str, list[Sample]] | None = None) -> dict[
         }
     source = small.source_of(small.FakeAnnotations())
     block = check_task("ar", VALID["tasks"]["ar"])
-    return index_task("ar", task_of(samples), block, source.annotations, {}, small.GRID, folder / "ar")
+    return index_task("ar", task_of(samples), block, source.annotations, {}, small.FEATURES, folder / "ar")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -51,7 +51,7 @@ def test_files_of_a_task(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "ar" / "report.json").read_text()) == report
     skipped = {"video without features": {"count": 1, "examples": ["val-item"]}}
     found = {"actions": 0, "windows": 0}
-    assert report["val"] == {"found": found, "samples": 3, "skipped": skipped, "lacking": []}
+    assert report["val"] == {"found": found, "samples": 3, "skipped": skipped, "differing": {}, "lacking": []}
     read = read_split(tmp_path / "ar", "val")
     for got, want in zip(read, small.samples_of("ar", 3, 1), strict=True):
         assert (got.key, got.video_uid) == (want.key, want.video_uid)

@@ -12,18 +12,21 @@ from torch import nn
 from egopack.data.batch import Batch, collate
 from egopack.data.grid import Grid
 from egopack.data.samples import Sample
+from egopack.ego4d.agreement import Twice
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.skips import Skips
 from egopack.ego4d.sources.fho_lta import Action, Taxonomy
 from egopack.ego4d.sources.fho_oscc_pnr import Window
 from egopack.ego4d.sources.moments import MomentsClip
+from egopack.ego4d.sources.videos import Footage
 from egopack.model.network import Network, NetworkSpec, TaskSpec
-from egopack.params import BackboneParams, TaskParams
+from egopack.params import BackboneParams, FeatureSet, TaskParams
 from egopack.tasks.base import Labels, SampleSource, Task, load_task
 from egopack.tasks.pnr import frame_labels
 
 WIDTH, HIDDEN, AVAILABLE = 6, 8, 200
 GRID = Grid(16, 30.0)
+FEATURES = {"egovlp": FeatureSet(stride=16, fps=30.0, size=WIDTH)}
 TASKS = ("ar", "oscc", "lta", "pnr", "mq")
 LABELS: dict[str, Labels] = {
     "ar": {"verbs": tuple("abcde"), "nouns": tuple("fghijk")},
@@ -155,6 +158,12 @@ class FakeAnnotations:
 
     def found(self, source: str, split: str) -> dict[str, int]:
         return {"actions": len(self._actions), "windows": len(self._windows)}
+
+    def twice(self, source: str, split: str, fps: float) -> list[Twice]:
+        return []
+
+    def footage(self) -> dict[str, Footage]:
+        return {}
 
     def taxonomy(self) -> Taxonomy:
         return Taxonomy(verbs=LABELS["ar"]["verbs"], nouns=LABELS["ar"]["nouns"])

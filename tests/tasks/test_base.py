@@ -169,7 +169,7 @@ def test_a_new_task_is_one_file(folder_of_tasks: Path, tmp_path: Path) -> None:
     rows = {f"v{index}-{'plus' if index % 3 else 'minus'}": 4 + index for index in range(24)}
     source = small.source_of(small.FakeAnnotations())
     folder = tmp_path / "samples"
-    index_task("toy", load_task("toy"), block, source.annotations, rows, small.GRID, folder)
+    index_task("toy", load_task("toy"), block, source.annotations, rows, small.FEATURES, folder)
     samples, labels, features = read_split(folder, "train"), read_labels(folder), Shifted()
     assert labels == {"signs": ("minus", "plus")}
     sizes = {"toy": {name: len(classes) for name, classes in labels.items()}, "lta": small.sizes("lta")}

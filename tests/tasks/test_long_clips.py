@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from egopack.data.grid import Grid
 from egopack.data.shard_reader import FeatureShards
 from egopack.data.splits import read_labels, read_split
 from egopack.ego4d.annotations import Annotations
@@ -98,7 +97,7 @@ def test_from_annotations_to_a_training_step_and_predictions(task: str, raw: Pat
     )
     shards, folder = FeatureShards(raw / "shards"), tmp_path / task
     rows = shards.lengths()
-    report = index_task(task, load_task(task), block, Annotations(raw, "v1"), rows, Grid(16, 30.0), folder)
+    report = index_task(task, load_task(task), block, Annotations(raw, "v1"), rows, small.FEATURES, folder)
     assert [part["samples"] for part in report.values()] == [2, 1, 1]
     assert not any(part["skipped"] for part in report.values())
     samples = read_split(folder, "train")

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from egopack.ego4d import layout
+from egopack.ego4d.agreement import Twice
 from egopack.ego4d.skips import Skipped, Skips
 from egopack.ego4d.sources.fho_lta import FHO_LTA, Action, Taxonomy, read_taxonomy
 from egopack.ego4d.sources.fho_oscc_pnr import FHO_OSCC_PNR, Window
 from egopack.ego4d.sources.moments import MOMENTS, MomentsClip, read_moment_labels
-from egopack.ego4d.sources.scenarios import VIDEOS, read_scenarios
+from egopack.ego4d.sources.scenarios import read_scenarios
 from egopack.ego4d.sources.source import Record, Source
 from egopack.ego4d.sources.table import SOURCES
+from egopack.ego4d.sources.videos import VIDEOS, Footage, read_footage
 
 T = TypeVar("T")
 
@@ -42,6 +44,19 @@ class Annotations:
     def found(self, source: str, split: str) -> dict[str, int]:
         """How many items of each kind a source's file lists, usable or not; {} for a source that is not known."""
         return SOURCES[source].found(self, split) if source in SOURCES else {}
+
+    def twice(self, source: str, split: str, fps: float) -> list[Twice]:
+        """What a source's file gives twice, with `fps` frames a second; [] for a source that is not known."""
+        return SOURCES[source].twice(self, split, fps) if source in SOURCES else []
+
+    @cached_property
+    def _footage(self) -> dict[str, Footage]:
+        path = layout.annotation_dir(self.root, self.version) / VIDEOS
+        return read_footage(path) if path.exists() else {}
+
+    def footage(self) -> dict[str, Footage]:
+        """What ego4d.json says of every video; {} where there is no such file."""
+        return self._footage
 
     @cached_property
     def _taxonomy(self) -> Taxonomy:

@@ -43,7 +43,7 @@ def fingerprint(
     check_whole(root, version, feature_sets, sources)
     manifests: dict[str, Any] = {}
     for source in sources:
-        files = [*source_files(root, version, source), *optional_files(root, source)]
+        files = [*source_files(root, version, source), *optional_files(root, version, source)]
         present = [path for path in files if path.exists()]
         manifests[source] = {"version": version, "files": {path.name: file_entry(path, known) for path in present}}
     for name in feature_sets:

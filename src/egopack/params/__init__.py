@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from egopack.params.checks import Count, CountOrZero, Fraction, Name, NonNegative, Positive, Seed, Strict, check
-from egopack.params.data import DataParams, FeatureSet, SyntheticParams
+from egopack.params.data import DataParams, FeatureSet, SyntheticParams, Tolerable
 from egopack.params.load import Params, load_params
 from egopack.params.model import (
     BackboneParams,
@@ -44,6 +44,7 @@ __all__ = [
     "SyntheticParams",
     "TaskBlock",
     "TaskParams",
+    "Tolerable",
     "TrainParams",
     "check",
     "load_params",

@@ -18,6 +18,9 @@ class FeatureSet(Strict):
     size: Count = Field(description="numbers in a row")
 
 
+Tolerable = Literal["rows", "rate", "seconds", "ends", "splits", "names"]
+
+
 class DataParams(Strict):
     """Where the raw data is and how it is stored."""
 
@@ -29,6 +32,12 @@ class DataParams(Strict):
     )
     storage: Literal["float16", "float32"] = Field("float32", description="type of the numbers in the shards")
     shard_mb: Count = Field(512, description="size at which a new shard begins, in MiB")
+    tolerate: list[Tolerable] = Field(
+        [],
+        description="in what the files may contradict themselves as a whole: rows (feature rows and durations), rate "
+        "(frames per second), seconds (seconds and frames), ends (of annotations and of their videos), splits, names "
+        "(of classes and their ids)",
+    )
 
 
 class SyntheticParams(Strict):

@@ -6,13 +6,12 @@ and samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePath
 from typing import Any, TypedDict
 
 from egopack.checksums import Checksums
-from egopack.data.grid import Grid
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
 from egopack.ego4d.layout import SPLITS, feature_files, feature_uids
@@ -22,6 +21,7 @@ from egopack.ego4d.sources.table import SOURCES
 from egopack.errors import UserError
 from egopack.files import read_json
 from egopack.params import FeatureSet, TaskBlock
+from egopack.preparation.disagreements import Problem, judged, of_sets
 from egopack.preparation.index import NEEDED, SplitReport, index_split, nothing_usable
 from egopack.preparation.shards import ZEROED
 from egopack.preparation.survey import (
@@ -66,6 +66,7 @@ def check_data(
     features: Features,
     blocks: Mapping[str, TaskBlock],
     *,
+    tolerated: Collection[str] = (),
     storage: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Report, list[str]]:
@@ -93,10 +94,13 @@ def check_data(
         ]
         rows, stored = _storable(pool, videos, features, storage, progress)
     report: Report = {"features": count_files(features, videos), "stored": stored, "tasks": {}}
-    first, annotations = next(iter(features.values())), Annotations(root, version)
+    annotations = Annotations(root, version)
+    about_sets = _check_sets(features, videos, annotations, tolerated, problems)
     for name, block in blocks.items():
-        found = _check_task(name, block, annotations, rows, Grid(first.stride, first.fps), problems)
+        found, about = _check_task(name, block, annotations, rows, features, tolerated, problems)
         report["tasks"][name] = found
+        # that rows do not fit their videos is told once, of the set
+        problems += [text for kind, text in about if not (about_sets and kind == "rows")]
     _name_missing(report, lambda name, uid: bool(feature_files(root, name, uid)))
     return report, list(dict.fromkeys(problems))
 
@@ -150,7 +154,12 @@ def numbers(report: Report) -> dict[str, Any]:
         "stored": {"videos": stored["videos"], "rows": stored["rows"], "skipped": _counts(stored["skipped"])},
         "tasks": {
             task: {
-                split: {"found": part["found"], "samples": part["samples"], "skipped": _counts(part["skipped"])}
+                split: {
+                    "found": part["found"],
+                    "samples": part["samples"],
+                    "skipped": _counts(part["skipped"]),
+                    "differing": _counts(part["differing"]),
+                }
                 for split, part in splits.items()
             }
             for task, splits in report["tasks"].items()
@@ -200,21 +209,50 @@ def _read_rows(video: Video, features: Features, storage: str) -> tuple[str, str
     return (ZEROED, f"{video.uid}: {bad} rows") if bad else ("", "")
 
 
+def _check_sets(
+    features: Features,
+    videos: Sequence[Video],
+    annotations: Annotations,
+    tolerated: Collection[str],
+    problems: list[str],
+) -> bool:
+    """Whether feature sets as a whole do not fit their videos; if so, that is among the problems."""
+    try:
+        footage = annotations.footage()
+    except UserError as error:
+        problems.append(str(error))
+        footage = {}
+    _, about = judged(of_sets(features, videos, footage), tolerated)
+    problems += [text for _, text in about]
+    return bool(about)
+
+
 def _check_task(
-    name: str, block: TaskBlock, annotations: Annotations, rows: Mapping[str, int], grid: Grid, problems: list[str]
-) -> dict[str, SplitReport]:
-    """The report of a task, split by split; a file that cannot be trusted is a problem and counts as empty."""
+    name: str,
+    block: TaskBlock,
+    annotations: Annotations,
+    rows: Mapping[str, int],
+    features: Features,
+    tolerated: Collection[str],
+    problems: list[str],
+) -> tuple[dict[str, SplitReport], list[Problem]]:
+    """The report of a task, split by split, and in what its files contradict themselves; a file that cannot be trusted
+    is a problem and counts as empty.
+    """
     report: dict[str, SplitReport] = {}
+    about: list[Problem] = []
+    task = load_task(name)
     for split in SPLITS:
         try:
-            report[split] = index_split(load_task(name), block, annotations, rows, grid, split)[1]
+            _, report[split], wrong = index_split(task, block, annotations, rows, features, split, tolerated)
         except UserError as error:
             problems.append(str(error))
-            report[split] = {"found": {}, "samples": 0, "skipped": {}, "lacking": []}
+            report[split] = {"found": {}, "samples": 0, "skipped": {}, "differing": {}, "lacking": []}
         else:
+            about += wrong
             if split in NEEDED and not report[split]["samples"]:
                 problems.append(nothing_usable(name, block, split, report[split]))
-    return report
+    return report, about
 
 
 def _name_missing(report: Report, has: Callable[[str, str], bool]) -> None:
@@ -247,7 +285,7 @@ def table(report: Report) -> str:
                 ", ".join(f"{count:,} {what}" for what, count in part["found"].items()) or "nothing that can be read"
             )
             cells = [task, split, f"{part['samples']:,}", f"{_total(part['skipped']):,}", found]
-            lines.append((cells, _reasons(part["skipped"])))
+            lines.append((cells, [*_reasons(part["skipped"]), *_reasons(part["differing"], "; ", "differ: ")]))
     wide = [max(len(cells[k]) for cells, _ in lines if k + 1 < len(cells)) for k in range(4)]
     text = ""
     for cells, notes in lines:
@@ -260,7 +298,7 @@ def _total(skipped: Skipped) -> int:
     return sum(_counts(skipped).values())
 
 
-def _reasons(skipped: Skipped) -> Iterable[str]:
+def _reasons(skipped: Skipped, between: str = ", ", prefix: str = "") -> Iterable[str]:
     for reason, entry in skipped.items():
-        more = ", ..." if entry["count"] > SHOWN else ""
-        yield f"{entry['count']:,} {reason}: {', '.join(entry['examples'][:SHOWN])}{more}"
+        more = f"{between}..." if entry["count"] > SHOWN else ""
+        yield f"{entry['count']:,} {prefix}{reason}: {between.join(entry['examples'][:SHOWN])}{more}"

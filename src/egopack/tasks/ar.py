@@ -81,6 +81,8 @@ class ActionRecognition(Task):
                 "nouns": np.array([UNLABELLED if action.noun is None else action.noun for action in actions]),
             }
             pos = source.grid.positions(len(rows))
+            names = [f"{clip_uid}: action_idx {action.action_idx}" for action in actions]
+            source.count_rowless(pos, segments, "action that no feature row lies in", names)
             samples.append(Sample(clip_uid, clip.video_uid, rows, pos, targets, segments))
         return samples
 

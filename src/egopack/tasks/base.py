@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Outputs = dict[str, Tensor]
+ROWS_AT_THE_END = (
+    2  # that a video may lack: one that its last frames are too few for, and one more where windows overlap
+)
 
 
 @dataclass(frozen=True)
@@ -48,27 +51,41 @@ class SampleSource:
     grid: Grid
     skips: Skips
     lacking: set[str] = field(default_factory=set)  # videos without features, as they are asked for
+    asked: set[str] = field(default_factory=set)  # videos with features, as they are asked for
 
     def usable(self, video_uid: str, item: str) -> bool:
         """Whether the video has features; if not, the item is counted as skipped."""
         if video_uid in self.rows:
+            self.asked.add(video_uid)
             return True
         self.lacking.add(video_uid)
         self.skips.add("video without features", item)
         return False
 
-    def rows_within(self, video_uid: str, frames: tuple[int, int], split: str, reason: str, item: str) -> np.ndarray:
+    def rows_within(
+        self, video_uid: str, frames: tuple[int, int], split: str, reason: str, item: str, early: str = ""
+    ) -> np.ndarray:
         """The rows of a stretch [start, end) of a video that has features.
 
         Where there is none, the item is counted under `reason` and gets none, but on the test split, where every item
-        has to be predicted, the nearest row.
+        has to be predicted, the nearest row. Where the features end before the stretch does, it is counted under
+        `early`, if that is given.
         """
-        rows = self.grid.rows(*frames, self.rows[video_uid])
+        available = self.rows[video_uid]
+        rows = self.grid.rows(*frames, available)
         if not len(rows):
             self.skips.add(reason, item)
             if split == TEST:
-                return self.grid.nearest(frames[1] - 1, self.rows[video_uid])
+                return self.grid.nearest(frames[1] - 1, available)
+        elif early and frames[1] // self.grid.stride - available > ROWS_AT_THE_END:
+            self.skips.add(early, item)
         return rows
+
+    def count_rowless(self, pos: np.ndarray, segments: np.ndarray, reason: str, items: Sequence[str]) -> None:
+        """Count the `items` whose segments [S, 2] no node lies in, at positions [n]."""
+        first, last = np.searchsorted(pos, segments[:, 0], "left"), np.searchsorted(pos, segments[:, 1], "right")
+        for k in np.flatnonzero(last <= first).tolist():
+            self.skips.add(reason, items[k])
 
 
 class Task(nn.Module, ABC):

@@ -255,7 +255,12 @@ def observed_rows(observed: Sequence[Action], key: str, source: SampleSource, sp
             return np.empty(0, np.int64)
     first, last = (timed or observed)[0], (timed or observed)[-1]
     return source.rows_within(
-        first.video_uid, (first.start, last.end), split, "observed actions without a feature row", key
+        first.video_uid,
+        (first.start, last.end),
+        split,
+        "observed actions without a feature row",
+        key,
+        "observed actions that go on where the features end",
     )
 
 

@@ -159,6 +159,8 @@ class MomentQueries(Task):
                 "offset": source.grid.seconds(np.array([clip.start]), clip.start).astype(np.float64),
             }
             pos = source.grid.positions(len(rows))
+            names = [f"{clip.clip_uid}: {start:.2f} ... {end:.2f} s" for start, end in segments]
+            source.count_rowless(pos, segments, "moment that no feature row lies in", names)
             samples.append(Sample(clip.clip_uid, clip.video_uid, rows, pos, targets, metadata=metadata))
         return samples
 

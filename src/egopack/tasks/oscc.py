@@ -77,16 +77,19 @@ class ObjectStateChange(Task):
             if not len(rows):
                 continue
             frames = np.array([[window.start, window.end] for window in windows])
+            segments = source.grid.seconds(frames, start).astype(np.float32)
+            pos, unique_ids = source.grid.positions(len(rows)), tuple(window.unique_id for window in windows)
+            source.count_rowless(pos, segments, "window that no feature row lies in", unique_ids)
             states = [UNLABELLED if window.state_change is None else int(window.state_change) for window in windows]
             samples.append(
                 Sample(
                     clip_id,
                     windows[0].video_uid,
                     rows,
-                    source.grid.positions(len(rows)),
+                    pos,
                     targets={"changes": np.array(states)},
-                    segments=source.grid.seconds(frames, start).astype(np.float32),
-                    texts={"unique_ids": tuple(window.unique_id for window in windows)},
+                    segments=segments,
+                    texts={"unique_ids": unique_ids},
                 )
             )
         return samples

@@ -90,8 +90,14 @@ class PointOfNoReturn(Task):
                     continue
             if not source.usable(window.video_uid, window.unique_id):
                 continue
-            reason, frames = "window outside of the video's features", (window.start, window.end)
-            rows = source.rows_within(window.video_uid, frames, split, reason, window.unique_id)
+            rows = source.rows_within(
+                window.video_uid,
+                (window.start, window.end),
+                split,
+                "window outside of the video's features",
+                window.unique_id,
+                "window that goes on where the features end",
+            )
             if len(rows):
                 samples.append(whole_window(window, rows, source.grid, source.rows[window.video_uid]))
         return samples

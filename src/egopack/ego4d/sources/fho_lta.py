@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from egopack.ego4d import layout
+from egopack.ego4d.agreement import Twice, end_in_video, frames_fit, is_number, same_split
 from egopack.ego4d.json_reader import Item, encodable, read_object, wrong
 from egopack.ego4d.skips import Skips
 from egopack.ego4d.sources.source import Counts, Source, split_files
+from egopack.ego4d.sources.videos import VIDEOS
 from egopack.labels import UNLABELLED
 
 if TYPE_CHECKING:
@@ -116,9 +118,47 @@ def _found(annotations: Annotations, split: str) -> Counts:
     return {"clips": len({action.clip_uid for action in actions}), "actions": len(actions)}
 
 
+def _twice(annotations: Annotations, split: str, fps: float) -> list[Twice]:
+    top = read_object(layout.annotation_file(annotations.root, annotations.version, "fho_lta", split))
+    name, taxonomy, footage = top.file.name, annotations.taxonomy(), annotations.footage()
+    times = Twice("seconds", f"frames and seconds of {name}", slack=2 / fps, cause=frames_fit(fps))
+    ends = Twice("ends", f"ends of the clips of {name} and of their videos in {VIDEOS}", slack=2 / fps)
+    names = Twice(
+        "names", f"names and ids of verbs and nouns in {name}, by {layout.TAXONOMY}", "", cause=_other_version
+    )
+    splits = Twice("splits", f"split of {name} and what it, {VIDEOS} or another file say", "")
+    clips: dict[str, str] = {}
+    for item in top.items("clips"):
+        row, place = item.data, item.name()
+        for edge in ("clip_parent_start", "clip_parent_end", "action_clip_start", "action_clip_end"):
+            frame = row.get(f"{edge}_frame")
+            times.add(f"{place}.{edge}", frame / fps if is_number(frame) else None, row.get(f"{edge}_sec"))
+        video = footage.get(str(row.get("video_uid")))
+        if clips.setdefault(str(row.get("clip_uid")), place) == place:
+            end_in_video(ends, place, row.get("clip_parent_end_sec"), video.seconds if video else None)
+            if video and "fho" in video.splits:
+                splits.add_same(f"{place}: {VIDEOS} says {video.splits['fho']}", same_split(video.splits["fho"], split))
+        for part, known in (("verb", taxonomy.verbs), ("noun", taxonomy.nouns)):
+            word, label = row.get(part), row.get(f"{part}_label")
+            if type(word) is str and type(label) is int and 0 <= label < len(known):
+                names.add_same(f"{place}: {part} {word!r} has the id of {known[label]!r}", word == known[label])
+    if "split" in top.data:
+        splits.add_same(f"{name}: split is {top.data['split']!r}", same_split(top.data["split"], split))
+    for other in layout.SPLITS[: layout.SPLITS.index(split)]:
+        known_uids = {action.clip_uid for action in annotations.actions(other, Skips())}
+        for uid in clips:
+            splits.add_same(f"clip {uid} is in {other} too", uid not in known_uids)
+    return [times, ends, names, splits]
+
+
+def _other_version(ratio: float) -> str:
+    return "labels of another version than the taxonomy's"
+
+
 FHO_LTA = Source(
     "fho_lta",
     (*split_files("fho_lta"), layout.TAXONOMY),
     read=lambda annotations, path, skips: read_actions(path, skips, annotations.taxonomy()),
     found=_found,
+    twice=_twice,
 )

@@ -6,12 +6,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from egopack.ego4d import layout
+from egopack.ego4d.agreement import Twice, end_in_video, frames_fit, is_number, same_split
 from egopack.ego4d.json_reader import Item, read_object, read_text
 from egopack.ego4d.skips import Skips
 from egopack.ego4d.sources.source import Counts, Source, split_files
+from egopack.ego4d.sources.videos import VIDEOS
 from egopack.errors import UserError
 
 if TYPE_CHECKING:
@@ -131,10 +133,54 @@ def moments_found(annotations: Annotations, split: str) -> Counts:
     return {"clips": len(clips) + left_out, "moments": moments}
 
 
+def moments_twice(annotations: Annotations, split: str, fps: float) -> list[Twice]:
+    """What the file of a split gives twice."""
+    top = read_object(layout.annotation_file(annotations.root, annotations.version, "moments", split))
+    name, footage = top.file.name, annotations.footage()
+    times = Twice("seconds", f"frames and seconds of {name}", slack=2 / fps, cause=frames_fit(fps))
+    clock = Twice("seconds", f"seconds of {name} in the clip and in the video", slack=2 / fps)
+    ends = Twice("ends", f"ends of the clips of {name} and of their videos in {VIDEOS}", slack=2 / fps)
+    splits = Twice("splits", f"split of {name} and what it, {VIDEOS} or another file say", "")
+    others = layout.SPLITS[: layout.SPLITS.index(split)]
+    known = {other: {clip.clip_uid for clip in annotations.moments(other, Skips())} for other in others}
+    for video in top.items("videos"):
+        about = footage.get(str(video.data.get("video_uid")))
+        said = [("the file", video.data["split"])] if "split" in video.data else []
+        said += [(VIDEOS, about.splits["em"])] if about and "em" in about.splits else []
+        for where, given in said:
+            splits.add_same(f"{video.name()}: {where} says {given}", same_split(given, split))
+        for clip in video.items("clips"):
+            row, place = clip.data, clip.name()
+            for edge in ("video_start", "video_end"):
+                _add_frame(times, place, edge, row.get(f"{edge}_frame"), row.get(f"{edge}_sec"), fps)
+            start, length = row.get("video_start_sec"), _difference(row, "clip_start_sec", "clip_end_sec")
+            clock.add(f"{place}: length", length, _difference(row, "video_start_sec", "video_end_sec"))
+            end_in_video(ends, place, row.get("video_end_sec"), about.seconds if about else None)
+            for other, uids in known.items():
+                splits.add_same(f"{place} is in {other} too", row.get("clip_uid") not in uids)
+            for moment in _moment_rows(clip):
+                for edge in ("start", "end"):
+                    in_video = moment.data.get(f"video_{edge}_time")
+                    where = moment.name()
+                    _add_frame(times, where, edge, moment.data.get(f"video_{edge}_frame"), in_video, fps)
+                    if is_number(in_video) and is_number(start):
+                        clock.add(f"{where}.{edge}", moment.data.get(f"{edge}_time"), in_video - start)
+    return [times, clock, ends, splits]
+
+
+def _add_frame(times: Twice, place: str, edge: str, frame: Any, seconds: Any, fps: float) -> None:
+    times.add(f"{place}.{edge}", frame / fps if is_number(frame) else None, seconds)
+
+
+def _difference(row: dict[str, Any], start: str, end: str) -> float | None:
+    return row[end] - row[start] if is_number(row.get(start)) and is_number(row.get(end)) else None
+
+
 MOMENTS = Source(
     "moments",
     split_files("moments"),
     optional=(layout.MOMENT_LABELS,),
     read=lambda annotations, path, skips: read_moments(path, skips),
     found=moments_found,
+    twice=moments_twice,
 )

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from egopack.ego4d.json_reader import encodable, read_object, wrong
-from egopack.ego4d.sources.moments import moments_found
+from egopack.ego4d.sources.moments import moments_found, moments_twice
 from egopack.ego4d.sources.source import Source, split_files
-
-VIDEOS = "ego4d.json"
+from egopack.ego4d.sources.videos import VIDEOS
 
 
 def read_scenarios(path: Path | str) -> dict[str, tuple[str, ...]]:
@@ -30,4 +29,6 @@ def read_scenarios(path: Path | str) -> dict[str, tuple[str, ...]]:
     return found
 
 
-SCENARIOS: Source[Any] = Source("scenarios", (VIDEOS, *split_files("moments")), found=moments_found)
+SCENARIOS: Source[Any] = Source(
+    "scenarios", (VIDEOS, *split_files("moments")), found=moments_found, twice=moments_twice
+)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from egopack.ego4d.agreement import Twice
 from egopack.ego4d.layout import SPLITS
 from egopack.ego4d.skips import Skips
 
@@ -22,6 +23,11 @@ def split_files(name: str) -> tuple[str, ...]:
     return tuple(f"{name}_{split}.json" for split in SPLITS)
 
 
+def nothing_twice(annotations: Annotations, split: str, fps: float) -> list[Twice]:
+    """Of a source that gives nothing twice."""
+    return []
+
+
 def no_items(annotations: Annotations, split: str) -> Counts:
     """Of a source whose items are not counted."""
     return {}
@@ -35,6 +41,7 @@ class Source(Generic[Record]):
     optional: what it reads when it is there, under <root>/annotations
     read: the records of the file of a split, in file order; what is spoilt is counted as skipped
     found: how many items of each kind a split lists
+    twice: what the file of a split gives twice, with `fps` frames a second
     """
 
     name: str
@@ -42,3 +49,4 @@ class Source(Generic[Record]):
     optional: tuple[str, ...] = ()
     read: Callable[[Annotations, Path, Skips], list[Record]] | None = None
     found: Callable[[Annotations, str], Counts] = no_items
+    twice: Callable[[Annotations, str, float], list[Twice]] = nothing_twice

@@ -9,8 +9,9 @@ from egopack.ego4d import layout
 from egopack.ego4d.sources.fho_lta import FHO_LTA
 from egopack.ego4d.sources.fho_oscc_pnr import FHO_OSCC_PNR
 from egopack.ego4d.sources.moments import MOMENTS
-from egopack.ego4d.sources.scenarios import SCENARIOS, VIDEOS
+from egopack.ego4d.sources.scenarios import SCENARIOS
 from egopack.ego4d.sources.source import Source
+from egopack.ego4d.sources.videos import VIDEOS
 
 ALL: tuple[Source[Any], ...] = (
     FHO_LTA,
@@ -30,6 +31,9 @@ def source_files(root: Path | str, version: str, source: str) -> tuple[Path, ...
     return tuple(layout.annotation_dir(root, version) / name for name in SOURCES[source].files)
 
 
-def optional_files(root: Path | str, source: str) -> tuple[Path, ...]:
-    """Files that a source reads when they are there; they need not be."""
-    return tuple(Path(root) / "annotations" / name for name in SOURCES[source].optional)
+def optional_files(root: Path | str, version: str, source: str) -> tuple[Path, ...]:
+    """Files that a source reads when they are there; they need not be. What ego4d.json says of the videos is held
+    against every source.
+    """
+    own = tuple(Path(root) / "annotations" / name for name in SOURCES[source].optional)
+    return own if VIDEOS in SOURCES[source].files else (*own, layout.annotation_dir(root, version) / VIDEOS)

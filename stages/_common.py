@@ -25,6 +25,7 @@ VIDEOS = Path("data/videos.csv")
 SAMPLES = Path("data/samples")
 PACKS = Path("data/packs")
 MODELS = Path("data/models")
+RELEASE = Path("data/release")
 PROTOTYPES = Path("data/prototypes")
 PREDICTIONS = Path("data/predictions")
 METRICS = Path("metrics")
@@ -96,7 +97,10 @@ def start_folder(named: str) -> Path:
     key = f"{PARAMS}: extras.start_from: {named!r}"
     for folder in (Path(named).expanduser(), original(Path(named))):
         if folder.is_dir():
-            if any(folder.resolve().is_relative_to(models.resolve()) for models in (MODELS, original(MODELS))):
+            if any(
+                folder.resolve().is_relative_to(models.resolve())
+                for models in (MODELS, original(MODELS), RELEASE, original(RELEASE))
+            ):
                 raise UserError(f"{key} is what a stage writes, and may change; copy it, to data/imported for example")
             return folder
     raise UserError(f"{key} is not a folder; name one with a model.safetensors")

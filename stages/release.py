@@ -1,0 +1,48 @@
+"""Make the trained models ready to leave the house."""
+
+from __future__ import annotations
+
+import click
+
+from stages._common import CODE, MANIFEST, METRICS, MODELS, RELEASE, Stage
+from stages._inputs import Reads, load
+
+READS = Reads(("data.version", "data.features", "packs", "tasks"), tasks=("all",))
+
+
+@click.command(cls=Stage)
+def main() -> None:
+    """Write data/release/{single,multi,egopack}/KEY: every trained model with its scores, decode settings, the values
+    of all params that its training read, digests of code and data, and a model card.
+
+    The layout is that of huggingface_hub's PyTorchModelHubMixin. egopack.load takes such a folder anywhere:
+    `egopack predict data/release/egopack/mq features.npy --out out.json`.
+    """
+    params = load(READS)
+    from egopack.files import read_json
+    from egopack.inference.release import release
+    from egopack.tasks.base import check_task
+
+    blocks = {task: check_task(task, block) for task, block in params.tasks.items()}
+    decode = {task: block.decode.model_dump(mode="json") for task, block in blocks.items()}
+    names = [(regime, task) for regime in ("single", "egopack") for task in blocks]
+    for regime, key in [*names, *(("multi", pack) for pack in params.packs)]:
+        scores = read_json(METRICS / regime / f"{key}.json")
+        members = params.packs[key] if regime == "multi" else [key]
+        release(
+            MODELS / regime / key,
+            RELEASE / regime / key,
+            decode=decode,
+            scores=scores if regime == "multi" else {key: scores},
+            note=CODE / f"train_{regime}" / f"{key}.json",
+            data=[
+                *(MANIFEST / "features" / f"{name}.json" for name in params.data.features),
+                *{MANIFEST / f"{blocks[task].annotations}.json" for task in members},
+            ],
+            params={"data.version": params.data.version},
+        )
+    click.echo(f"{RELEASE}: {len(names) + len(params.packs)} models")
+
+
+if __name__ == "__main__":
+    main()

@@ -17,7 +17,7 @@ export PIP_USER := 0
 .PHONY: repro test lint bench clean stale
 
 repro: $(VENV)/native
-	$(RUN) dvc repro
+	$(RUN) python -m stages.repro $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 	@cat data/comparison.md
 
 test: $(VENV)/native

@@ -31,6 +31,7 @@ PREDICTIONS = Path("data/predictions")
 METRICS = Path("metrics")
 TABLE = Path("data/comparison.md")
 SCRATCH = Path("data/scratch")
+JOBS = Path("data/jobs")
 ROOT_VARIABLE = "EGO4D_ROOT"
 COPIES = ".dvc/tmp/exps"  # of experiments, in the original checkout
 

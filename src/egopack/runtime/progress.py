@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+BAR = "EGOPACK_BAR"  # environment: a file to draw bars into, for a program that shows those of several processes
 
 
 @contextmanager
@@ -17,7 +20,20 @@ def progress(total: int, what: str, unit: str = "step", *, silent: bool = False)
     from tqdm import tqdm
 
     tqdm.set_lock(RLock())  # its own would be shared by processes, and start one that watches over it
-    with tqdm(total=total, desc=what, unit=unit, disable=silent or None, leave=False, dynamic_ncols=True) as bar:
+    name = "" if silent else os.environ.get(BAR, "")
+    with (
+        open(name, "w", encoding="utf-8") if name else nullcontext() as file,
+        tqdm(
+            total=total,
+            desc=what,
+            unit=unit,
+            disable=None if not silent and file is None else silent,
+            file=file,
+            leave=False,
+            dynamic_ncols=file is None,
+            ncols=80 if file else None,
+        ) as bar,
+    ):
         yield bar
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from egopack.training.run import Training
 
 PARAMS = Path("params.yaml")
+PLAN = Path("params.study.yaml")
 BUILT_IN = Path("data/raw/synthetic")
 MANIFEST = Path("data/manifest")
 CODE = Path("data/code")
@@ -30,6 +31,8 @@ PROTOTYPES = Path("data/prototypes")
 PREDICTIONS = Path("data/predictions")
 METRICS = Path("metrics")
 TABLE = Path("data/comparison.md")
+CONSULTED = Path("data/consulted")
+REPORT = METRICS / "report.html"
 SCRATCH = Path("data/scratch")
 JOBS = Path("data/jobs")
 ROOT_VARIABLE = "EGO4D_ROOT"

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import click
 
-from stages._common import METRICS, Stage
+from stages._common import METRICS, PLAN, Stage
 
-PLAN = Path("params.study.yaml")
 RUNS = METRICS / "study.csv"
 
 

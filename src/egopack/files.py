@@ -108,3 +108,11 @@ def sha256(path: Path | str) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(folder: Path, characters: int = 12) -> str:
+    """What the files of a folder hold, in so many hexadecimal characters."""
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*.json")):
+        total.update(f"{path.relative_to(folder).as_posix()} {sha256(path)}\n".encode())
+    return total.hexdigest()[:characters]

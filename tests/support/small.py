@@ -121,6 +121,8 @@ def _sample(name: str, index: int, generator: np.random.Generator, horizon: int)
     else:
         count = horizon if name == "lta" else parts
         targets = {"verbs": generator.integers(0, 5, count), "nouns": generator.integers(0, 6, count)}
+        if name == "lta":
+            more["metadata"] = {"future": np.stack([np.arange(count), np.arange(count) + 1.0], axis=1)}
     key = f"clip{index}#{index + 1}" if name == "lta" else f"clip{index}"
     pos = GRID.positions(nodes, 0.0 if name == "pnr" else 0.5)
     return Sample(key, f"video{index}", np.arange(nodes), pos, targets, **more)

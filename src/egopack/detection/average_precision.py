@@ -90,6 +90,21 @@ def average_precision(truth: GroundTruth, predictions: Predictions, tiou: Sequen
     return AveragePrecision(groups.classes, values / np.maximum(positives, 1))
 
 
+def true_positives(truth: GroundTruth, predictions: Predictions, tiou: Sequence[float]) -> NDArray[np.bool_]:
+    """Which predictions `average_precision` counts as found, per tIoU: [tIoU, P].
+
+    Raises:
+        ValueError: `tiou` is empty or holds a value outside (0, 1].
+    """
+    thresholds = _thresholds(tiou)
+    groups = _Groups.of(truth)
+    rows, group, _ = groups.ranked(predictions)
+    found = np.zeros((len(thresholds), len(predictions.video)), dtype=np.bool_)
+    hits = egopack_native.match(predictions.segments[rows], group, groups.segments, groups.first, thresholds)
+    found[:, rows] = hits.view(np.bool_)
+    return found
+
+
 def recall_pooled(
     truth: GroundTruth, predictions: Predictions, tiou: Sequence[float], top: Sequence[int] = (1, 5)
 ) -> Floats:

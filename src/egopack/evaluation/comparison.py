@@ -14,6 +14,14 @@ ARROWS = {"max": "↑", "min": "↓"}
 Comparison = dict[str, dict[str, float | None]]  # "task.metric" -> column -> value
 
 
+def unit(metric: str) -> str:
+    """The unit of a metric, which its name ends in: `_s` is seconds, `_ed` and `_aued` are edit distances from 0 to 1;
+    all others are in percent.
+    """
+    last = metric.rpartition("_")[2]
+    return {"s": "s", "ed": "edit distance, 0 to 1", "aued": "edit distance, 0 to 1"}.get(last, "%")
+
+
 def compare(folder: Path, tasks: Sequence[str], multi_pack: str) -> Comparison:
     """Collect <folder>/{chance,single,egopack}/<task>.json and <folder>/multi/<multi_pack>.json; None where a pack
     lacks the task.

@@ -13,7 +13,7 @@ from egopack.errors import UserError
 from egopack.params.checks import Name, Seed, Strict, TaskName, check
 from egopack.params.data import DataParams, SyntheticParams
 from egopack.params.model import BackboneParams, InteractionParams, PrototypesParams
-from egopack.params.tasks import AnyBlock, ComparisonParams
+from egopack.params.tasks import AnyBlock, ComparisonParams, ReportParams
 from egopack.params.training import MultiParams, RuntimeParams
 
 MERGE = "tag:yaml.org,2002:merge"  # of the key <<
@@ -33,6 +33,7 @@ class Params(Strict):
     interaction: InteractionParams = Field(description="how features consult prototypes")
     prototypes: PrototypesParams = Field(PrototypesParams(), description="what prototypes are made of")
     comparison: ComparisonParams = Field(description="the comparison of the regimes")
+    report: ReportParams = Field(ReportParams(), description="the report")
     packs: dict[Name, list[str]] = Field(description="packs by their names: support tasks that are trained together")
     tasks: dict[TaskName, AnyBlock] = Field(description="tasks by their names, those of src/egopack/tasks/*.py")
     runtime: RuntimeParams = Field(RuntimeParams(), description="what the computation runs on")

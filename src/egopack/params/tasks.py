@@ -59,3 +59,13 @@ class ComparisonParams(Strict):
     """What the comparison of the regimes shows."""
 
     multi_pack: Name = Field(description="the pack whose multi-task training stands in the comparison")
+
+
+class ReportParams(Strict):
+    """What the report shows."""
+
+    clips: tuple[str, ...] = Field(
+        (),
+        description="ids of validation clips or videos whose timelines are shown beside those of the best, the median "
+        "and the worst clip",
+    )

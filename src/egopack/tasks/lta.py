@@ -122,7 +122,9 @@ class LongTermAnticipation(Task):
                     "nouns": np.array([UNLABELLED if action.noun is None else action.noun for action in future]),
                 }
                 pos = np.round(source.grid.positions(len(rows)), 3)
-                samples.append(Sample(key, video_uid, rows, pos, targets))
+                frames = [(one.start, one.end) if one.timed else (np.nan, np.nan) for one in future]
+                metadata = {"future": np.array(frames, np.float64).reshape(-1, 2) / source.grid.fps}  # of the video
+                samples.append(Sample(key, video_uid, rows, pos, targets, metadata=metadata))
         return samples
 
     @classmethod

@@ -1,0 +1,146 @@
+"""What the report tells of all tasks alike: the comparison, learning curves, the data, the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+from pydantic import BaseModel
+
+from egopack.evaluation.comparison import ARROWS, COLUMNS, unit
+from egopack.report.figures import Line, lines
+from egopack.report.results import REGIMES, Results
+from egopack.report.tables import digits, figure, table
+
+if TYPE_CHECKING:
+    from egopack.params import Params
+
+# arXiv 2502.02487; METHOD.md, section 7
+PAPER = {
+    "ar.verb_top1": (26.93, 26.31, 27.30),
+    "ar.noun_top1": (33.50, 33.90, 34.65),
+    "oscc.accuracy": (75.22, 74.79, 75.60),
+    "lta.verb_ed": (0.728, 0.730, 0.725),
+    "lta.noun_ed": (0.752, 0.754, 0.741),
+    "pnr.error_s": (0.62, 0.62, 0.61),
+    "mq.map": (20.2, 18.5, 21.0),
+}
+MODELS = ("data", "synthetic", "backbone", "interaction", "prototypes", "multi", "comparison", "runtime")
+NO_RESULT = ("data.root", *(f"runtime.{name}" for name in ("device", "threads", "save_every")))
+
+
+def comparison(results: Results) -> Markup:
+    """Every headline metric by regime, this run's and the paper's."""
+    header = ["metric", "unit", *COLUMNS, *(f"{regime}, paper*" for regime in REGIMES)]
+    rows = []
+    for name, values in results.comparison.items():
+        task, metric = name.split(".", 1)
+        found = results.tasks[task]
+        own = [digits(values[column]) for column in COLUMNS]
+        paper = [digits(value) for value in PAPER.get(name, ())] or [""] * len(REGIMES)
+        arrow = ARROWS[found.headline[metric]]
+        rows.append([f"{found.title} {metric} {arrow}", unit(metric), *own, *paper])
+    words = (
+        "Validation scores; arrows say which way is better. chance knows the labels' frequencies and nothing else; "
+        "single is a task alone, multi one network for the pack "
+        f"{results.multi_pack!r}, egopack a task helped by its pack. "
+    )
+    words += "One run with one seed: a difference of a point or two may be chance. "
+    words += "* The paper's numbers are of other data, Ego4D v1 with EgoVLP features, and stand here for scale alone."
+    return figure(table(header, rows, "comparison of the regimes"), words)
+
+
+def curves(results: Results) -> Markup:
+    """Loss of each task over the epochs, in every regime, and validation metrics where training looked at them."""
+    parts = []
+    for task, found in results.curves.items():
+        title = results.tasks[task].title
+        shown = [Line(regime, *_series(rows, f"{task}/")) for regime, rows in found.items() if rows]
+        alt = f"{title}: training loss over epochs"
+        caption = f"{title}: mean training loss of each epoch, the sum of its terms ↓"
+        parts.append(figure(lines(alt, "epoch", "loss", shown, marks=True, whole=True), caption))
+        for metric, better in results.tasks[task].headline.items():
+            column = f"val/{task}/{metric}"
+            scores = [
+                Line(regime, *_series(rows, column)) for regime, rows in found.items() if rows and column in rows[0]
+            ]
+            if scores:
+                label = f"{metric} ({unit(metric)}) {ARROWS[better]}"
+                drawn = lines(f"{title}: {metric} over epochs", "epoch", label, scores, marks=True, whole=True)
+                parts.append(figure(drawn, f"{title}: validation {metric} after each epoch {ARROWS[better]}"))
+    return Markup('<div class="figures">{}</div>').format(Markup("").join(parts))
+
+
+def _series(rows: Sequence[Mapping[str, str]], prefix: str) -> tuple[list[float], list[float]]:
+    """Epochs and the sum of the columns with a prefix, where there are any."""
+    names = [name for name in rows[0] if name.startswith(prefix)]
+    kept = [row for row in rows if all(row[name] for name in names)]
+    return [float(row["epoch"]) for row in kept], [sum(float(row[name]) for name in names) for row in kept]
+
+
+def data(results: Results) -> Markup:
+    """What was found, used and skipped."""
+    counts = results.counts
+    rows = []
+    for task, splits in counts["tasks"].items():
+        for split, found in splits.items():
+            listed = ", ".join(f"{number:,} {what}" for what, number in found["found"].items())
+            skipped = "; ".join(f"{reason}: {number:,}" for reason, number in found["skipped"].items())
+            rows.append([results.tasks[task].title, split, listed, f"{found['samples']:,}", skipped or "none"])
+    stored = counts["stored"]
+    lost = "; ".join(f"{reason}: {number:,}" for reason, number in stored["skipped"].items()) or "none"
+    sets = "; ".join(
+        f"{name}: " + ", ".join(f"{number:,} {what}" for what, number in found.items())
+        for name, found in counts["features"].items()
+    )
+    words = (
+        f"Stored: {stored['videos']:,} videos, {stored['rows']:,} rows. Skipped there: {lost}. Feature sets: {sets}."
+    )
+    header = ["task", "split", "listed", "samples", "left out"]
+    return figure(table(header, rows, "samples and what was left out"), words)
+
+
+def settings(params: Params, blocks: Mapping[str, BaseModel]) -> Markup:
+    """Params that results depend on and that differ from their defaults, or have none; `blocks` are the tasks'."""
+    values: dict[str, Any] = {"seed": params.seed, "packs": dict(params.packs)}
+    defaults: dict[str, Any] = {}
+    parts: dict[str, BaseModel] = {name: getattr(params, name) for name in MODELS}
+    for prefix, model in (parts | {f"tasks.{task}": block for task, block in blocks.items()}).items():
+        values[prefix] = model.model_dump(mode="json")
+        defaults |= flat(defaults_of(model, f"{prefix}."))
+    shown = {key: value for key, value in flat(values).items() if key not in NO_RESULT}
+    rows = [[key, _text(value), _text(defaults[key]) if key in defaults else "—"] for key, value in shown.items()]
+    changed = [row for row in rows if row[1] != row[2]]
+    words = (
+        f"{len(changed)} params whose values are not the defaults, of {len(rows)} that results depend on; "
+        "a dash: there is no default."
+    )
+    return figure(table(["param", "value", "default"], changed, "params that differ from their defaults"), words)
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with dotted keys."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else {f"{prefix}{key}": value}
+    return found
+
+
+def defaults_of(model: BaseModel, prefix: str = "") -> dict[str, Any]:
+    """The default of every field of a model and of the models within, by dotted key, where there is one."""
+    found: dict[str, Any] = {}
+    for name, field in type(model).model_fields.items():
+        value, key = getattr(model, name), f"{prefix}{name}"
+        if isinstance(value, BaseModel):
+            found |= defaults_of(value, f"{key}.")
+        elif isinstance(value, Mapping) and any(isinstance(each, BaseModel) for each in value.values()):
+            for part, each in value.items():
+                found |= defaults_of(each, f"{key}.{part}.")
+        elif not field.is_required():
+            found[key] = field.get_default(call_default_factory=True, validated_data={})
+    return found

@@ -1,0 +1,119 @@
+"""What the report reads: of every task its validation samples and what each regime predicted for them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from egopack.data.grid import Grid
+from egopack.data.samples import Sample
+from egopack.data.splits import read_labels, read_split
+from egopack.evaluation.predict import read_predictions
+from egopack.files import read_json
+from egopack.labels import Labels
+from egopack.tasks.base import load_task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from egopack.params import Params
+
+REGIMES = ("single", "multi", "egopack")
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where the report finds what it shows."""
+
+    samples: Path
+    predictions: Path
+    consulted: Path
+    prototypes: Path
+    metrics: Path
+
+
+@dataclass(frozen=True)
+class TaskResults:
+    """One task: its validation samples, the classes of its label sets, and the predictions of each regime that has
+    any, in the samples' order.
+    """
+
+    name: str
+    samples: list[Sample]
+    labels: Labels
+    predictions: dict[str, pd.DataFrame]
+    headline: dict[str, str]
+
+    @property
+    def title(self) -> str:
+        """How texts call the task."""
+        return self.name.upper() if len(self.name) <= 4 else self.name
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that the report shows. `grid` tells where the rows of samples lie in their videos."""
+
+    tasks: dict[str, TaskResults]
+    comparison: Mapping[str, Mapping[str, float | None]]
+    curves: dict[str, dict[str, list[dict[str, str]]]]  # task -> regime -> rows of its file
+    counts: Mapping[str, Any]
+    grid: Grid
+    multi_pack: str
+    packs: dict[str, str]  # task -> the pack that helps it
+
+
+def read_results(folders: Folders, params: Params) -> Results:
+    """Read everything; UserError where a stage has not run."""
+    pack, tasks = params.comparison.multi_pack, list(params.tasks)
+    first = next(iter(params.data.features.values()))
+    scores = read_json(folders.metrics / "comparison.json")
+    in_order = [f"{task}.{metric}" for task in tasks for metric in load_task(task).headline]
+    return Results(
+        {task: _read_task(task, folders, params.packs[pack], pack) for task in tasks},
+        {name: scores[name] for name in in_order if name in scores},
+        {task: _read_curves(task, folders.metrics / "curves", params.packs[pack], pack) for task in tasks},
+        read_json(folders.metrics / "data.json"),
+        Grid(first.stride, first.fps),
+        pack,
+        {task: block.pack for task, block in params.tasks.items()},
+    )
+
+
+def _read_task(task: str, folders: Folders, members: Sequence[str], pack: str) -> TaskResults:
+    files = {regime: folders.predictions / regime / f"{task}.parquet" for regime in REGIMES}
+    files["multi"] = folders.predictions / "multi" / pack / f"{task}.parquet"
+    if task not in members:
+        del files["multi"]
+    return TaskResults(
+        task,
+        read_split(folders.samples / task, "val"),
+        read_labels(folders.samples / task),
+        {regime: read_predictions(path) for regime, path in files.items()},
+        dict(load_task(task).headline),
+    )
+
+
+def _read_curves(task: str, folder: Path, members: Sequence[str], pack: str) -> dict[str, list[dict[str, str]]]:
+    files = {regime: folder / regime / f"{task}.csv" for regime in REGIMES}
+    files["multi"] = folder / "multi" / f"{pack}.csv"
+    if task not in members:
+        del files["multi"]
+    found = {}
+    for regime, path in files.items():
+        with path.open(encoding="utf-8", newline="") as file:
+            found[regime] = list(csv.DictReader(file))
+    return found
+
+
+def seconds_in_video(sample: Sample, grid: Grid) -> float:
+    """Where the time 0 of a sample lies in its video."""
+    return float(sample.rows[0]) * grid.stride / grid.fps
+
+
+def short(name: str) -> str:
+    """A class's name without quotes and what it may also be called: "take_(pick,_grasp)" is "take"."""
+    return name.strip('"').partition("_(")[0].replace("_", " ")

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from egopack import errors
 from egopack.errors import UserError
 
 PARTIAL = ".partial-"  # begins the name of what is being written, which git and DVC are told to ignore
@@ -100,8 +101,7 @@ def write_json(path: Path | str, value: Any) -> None:
 
 def printable(name: str) -> str:
     """A file's name as one line of text: what is not UTF-8 or cannot be seen is spelled out."""
-    text = os.fsencode(name).decode("utf-8", "backslashreplace")
-    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return errors.printable(os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
 def sha256(path: Path | str) -> str:

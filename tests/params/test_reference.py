@@ -157,7 +157,7 @@ def test_every_param_is_described_and_on_the_page() -> None:
 def test_what_a_row_says() -> None:
     text = page(KNOWN)
     for row in (
-        "| `hidden` | integer ≥ 2, multiple of 2 | required | width H of nodes |",
+        "| `hidden` | integer ≥ 2, ≤ 16,384, multiple of 2 | required | width H of nodes |",
         "| `two_clips` | number ≥ 0, < 1 | `0.1` | share of videos that are longer and have two clips |",
         "| `version` | `v1`, `v2` | `v1` | version of Ego4D's annotations |",
     ):

@@ -54,10 +54,29 @@ def test_outputs(path: Path, request: pytest.FixtureRequest) -> None:
             fixture.check(name, network.head(name).neck(nodes))
 
 
+class Swallow:
+    """Takes whatever torch hands to an object of a class that is not there."""
+
+    def __new__(cls, *arguments: Any) -> Swallow:
+        return super().__new__(cls)
+
+    def __init__(self, *arguments: Any) -> None: ...
+
+    def __setstate__(self, state: Any) -> None: ...
+
+    def __setitem__(self, key: Any, value: Any) -> None: ...
+
+    def append(self, value: Any) -> None: ...
+
+    def extend(self, values: Any) -> None: ...
+
+    def add(self, value: Any) -> None: ...
+
+
 @pytest.mark.paths("published/*.pth")
 def test_weights_are_those_of_torch(path: Path) -> None:
     unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-    with torch.serialization.safe_globals([(type(name, (Stub,), {}), name) for name in unsafe]):
+    with torch.serialization.safe_globals([(type(name, (Swallow,), {}), name) for name in unsafe]):
         content = torch.load(path, weights_only=True, map_location="cpu")
     own = read_parts(path)
     assert {"model", *(name.rsplit("/", 1)[-1] for name in content["task"])} == set(own)

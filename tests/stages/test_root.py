@@ -20,6 +20,7 @@ def run_all(workplace: Workplace) -> dict[str, bytes]:
         done = workplace.run(*stage)
         assert done.exit_code == 0, done.output
     files = sorted(path for top in ("data", "metrics") for path in Path(top).rglob("*") if path.is_file())
+    files = [path for path in files if "scratch" not in path.parts]
     return {str(path): path.read_bytes() for path in files}
 
 

@@ -84,7 +84,10 @@ class Item:
 
 def wrong(file: Path, where: str, value: Any, expected: str) -> UserError:
     """The error for a value at a place of a file, the value shown as JSON spells it."""
-    shown = json.dumps(value)
+    try:
+        shown = json.dumps(value)
+    except RecursionError:
+        shown = "nested too deeply"
     shown = shown if len(shown) <= SHOWN else shown[: SHOWN - 3] + "..."
     return UserError(f"{file}: {where} is {shown}, expected {expected}; fetch the file again")
 

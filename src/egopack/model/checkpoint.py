@@ -18,7 +18,7 @@ from egopack.errors import UserError
 from egopack.files import atomic_path, write_json
 from egopack.model.card import card
 from egopack.model.config import About, ModelConfig
-from egopack.model.network import Network
+from egopack.model.network import Network, outline
 from egopack.params import check
 from egopack.tasks.base import load_task
 
@@ -69,8 +69,10 @@ def read_config(folder: Path | str) -> ModelConfig:
     if not path.exists() and (Path(folder) / EARLIER).exists():
         raise UserError(f"{folder}: a checkpoint of version 0.2, without {CONFIG}; train or import it again")
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        value = json.loads(path.read_bytes())
+    except RecursionError:
+        raise UserError(f"{path}: not the config of a network: nested too deeply") from None
+    except (OSError, ValueError) as error:  # ValueError: no JSON, or a number of thousands of digits
         raise UserError(f"{folder}: not a whole checkpoint: {error}") from None
     config = check(ModelConfig, value, file=path)
     for name, task in config.network.tasks.items():
@@ -95,8 +97,10 @@ def load_checkpoint(folder: Path | str) -> Network:
         UserError: a file is missing or damaged, or weights and specification differ, or a weight is not finite;
         the message names the first.
     """
-    network = Network(read_config(folder).network)
-    load_weights(network, folder)
+    spec = read_config(folder).network
+    weights = _weights(outline(spec, f"{Path(folder) / CONFIG}: network"), folder)
+    network = Network(spec)
+    network.load_state_dict(weights)
     return network.eval()
 
 
@@ -106,6 +110,11 @@ def load_weights(network: Network, folder: Path | str) -> None:
     Raises:
         UserError: as of `load_checkpoint`.
     """
+    network.load_state_dict(_weights(network, folder))
+
+
+def _weights(network: Network, folder: Path | str) -> dict[str, Tensor]:
+    """The weights of a checkpoint, which have the names and shapes of the network's."""
     folder = Path(folder)
     try:
         weights = load_file(folder / WEIGHTS)
@@ -120,7 +129,7 @@ def load_weights(network: Network, folder: Path | str) -> None:
         )
         raise UserError(f"{folder / WEIGHTS}: {len(names)} of {len(wanted)} weights differ from {CONFIG}: {first}")
     check_finite(folder / WEIGHTS, weights)
-    network.load_state_dict(weights)
+    return weights
 
 
 def check_finite(source: Path | str, tensors: Mapping[str, Tensor]) -> None:

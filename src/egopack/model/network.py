@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from egopack.data.batch import Batch
+from egopack.errors import UserError, shown
 from egopack.nn.backbone import Backbone
 from egopack.nn.heads import Neck
 from egopack.nn.interaction import Interaction
-from egopack.params import BackboneParams, Count, Fraction, InteractionParams, Strict
+from egopack.params import BackboneParams, Count, Fraction, InteractionParams, Levels, Strict, Width, check
+from egopack.params.checks import TaskName
 from egopack.tasks.base import Outputs, Task, load_task
+
+MOST_NUMBERS = 1 << 32  # of a network
 
 
 class TaskSpec(Strict):
     """A task's block (samples, levels, model) and the number of classes of each of its label sets."""
 
     params: dict[str, Any]
-    labels: dict[str, int]
+    labels: dict[str, Count]
 
 
 class NeckSpec(Strict):
     """Sizes of a support task's neck and how many prototypes it brings."""
 
-    features: Count
+    features: Width
     dropout: Fraction
     prototypes: Count
 
@@ -35,12 +39,18 @@ class NeckSpec(Strict):
 class NetworkSpec(Strict):
     """All that rebuilds a network without params.yaml; it stands beside the weights."""
 
-    input_size: Count
-    levels: Count
+    input_size: Annotated[int, Field(ge=1, le=1_000_000)]
+    levels: Levels
     backbone: BackboneParams
-    tasks: dict[str, TaskSpec]
-    support: dict[str, NeckSpec] = Field(default_factory=dict)
+    tasks: dict[TaskName, TaskSpec]
+    support: dict[TaskName, NeckSpec] = Field(default_factory=dict)
     interaction: InteractionParams | None = None
+
+    @model_validator(mode="after")
+    def _interaction_fits(self) -> NetworkSpec:
+        if self.support and self.interaction is None:
+            raise ValueError("support tasks come with an interaction, which is missing")
+        return self
 
 
 class Network(nn.Module):
@@ -87,6 +97,28 @@ class Network(nn.Module):
             aligned = task.align([support["neck"](level) for level in detached], batch)  # type: ignore[index]
             out[name] = self.egopack[name](aligned)
         return out
+
+
+def outline(spec: NetworkSpec, source: str) -> Network:
+    """The network on the device meta: names and shapes of all that it has, of which nothing is allocated.
+
+    Raises:
+        UserError: a task lacks a label set or reads more levels than there are, or there are more than MOST_NUMBERS;
+        `source` is where the specification stands.
+    """
+    for name, task in spec.tasks.items():
+        levels = check(load_task(name).Params, task.params, file=source, key=f"tasks.{name}.params").levels
+        if levels > spec.levels:
+            raise UserError(f"{source}: tasks.{name}.params.levels: {levels}, but the backbone has {spec.levels}")
+    try:
+        with torch.device("meta"):
+            network = Network(spec)
+    except KeyError as error:
+        raise UserError(f"{source}: tasks: a label set is missing: {shown(error.args[0])}") from None
+    count = sum(value.numel() for value in network.state_dict().values())
+    if count > MOST_NUMBERS:
+        raise UserError(f"{source}: a network of {count:,} numbers, the most are {MOST_NUMBERS:,}; make it smaller")
+    return network
 
 
 def start_from_pack(network: Network, pack: Network, prototypes: Mapping[str, Tensor]) -> None:

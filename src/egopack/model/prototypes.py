@@ -95,6 +95,11 @@ def load_prototypes(path: Path | str) -> Prototypes:
         tensors = load_file(path)
         check_finite(path, tensors)
         rows = {name.removeprefix("rows."): value for name, value in tensors.items() if name.startswith("rows.")}
-        return Prototypes(rows, tensors["verb"], tensors["noun"])
-    except (OSError, SafetensorError, KeyError) as error:
+        verb, noun = tensors["verb"], tensors["noun"]
+        if any(value.ndim != 2 for value in rows.values()) or verb.ndim != 1 or verb.shape != noun.shape:
+            raise ValueError("rows are no tables, or labels no rows of them")
+        if any(len(value) != len(verb) for value in rows.values()):
+            raise ValueError("rows and labels of different number")
+        return Prototypes(rows, verb, noun)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path}: not a whole file of prototypes: {error}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from egopack.errors import UserError
-from egopack.model.network import NeckSpec, Network, NetworkSpec, TaskSpec, start_from_pack
+from egopack.model.network import NeckSpec, Network, NetworkSpec, TaskSpec, outline, start_from_pack
 from egopack.model.prototypes import Prototypes
 from egopack.params import BackboneParams, InteractionParams, TaskParams
 
@@ -15,7 +15,7 @@ Sizes = Mapping[str, int]  # of a task's label sets
 def single_network(input_size: int, backbone: BackboneParams, name: str, params: TaskParams, labels: Sizes) -> Network:
     """A backbone as deep as the task reads, and the task."""
     tasks = {name: task_spec(params, labels)}
-    return Network(NetworkSpec(input_size=input_size, levels=params.levels, backbone=backbone, tasks=tasks))
+    return _built(NetworkSpec(input_size=input_size, levels=params.levels, backbone=backbone, tasks=tasks))
 
 
 def multi_network(
@@ -35,7 +35,7 @@ def multi_network(
         if params.levels > levels:
             raise UserError(f"params.yaml: tasks.{name}.levels: {params.levels}, but multi.levels is {levels}")
     specs = {name: task_spec(params, labels[name]) for name, params in tasks.items()}
-    return Network(NetworkSpec(input_size=input_size, levels=levels, backbone=backbone, tasks=specs))
+    return _built(NetworkSpec(input_size=input_size, levels=levels, backbone=backbone, tasks=specs))
 
 
 def novel_network(
@@ -86,9 +86,15 @@ def novel_network(
         support=necks,
         interaction=interaction,
     )
-    network = Network(spec)
+    network = _built(spec)
     start_from_pack(network, pack, prototypes.rows)
     return network
+
+
+def _built(spec: NetworkSpec) -> Network:
+    """The network, unless it is too large for any machine."""
+    outline(spec, "params.yaml")
+    return Network(spec)
 
 
 def task_spec(params: TaskParams, labels: Sizes) -> TaskSpec:

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from egopack.params.checks import Count, CountOrZero, Fraction, Name, NonNegative, Positive, Seed, Strict, check
+from egopack.params.checks import (
+    Count,
+    CountOrZero,
+    Depth,
+    Fraction,
+    Levels,
+    Name,
+    NonNegative,
+    Positive,
+    Seconds,
+    Seed,
+    Strict,
+    Width,
+    check,
+)
 from egopack.params.data import DataParams, FeatureSet, SyntheticParams, Tolerable
 from egopack.params.load import Params, load_params
 from egopack.params.model import (
@@ -24,11 +38,13 @@ __all__ = [
     "Count",
     "CountOrZero",
     "DataParams",
+    "Depth",
     "ExtrasParams",
     "FeatureSet",
     "Fraction",
     "FusedModelParams",
     "InteractionParams",
+    "Levels",
     "ModelParams",
     "MultiParams",
     "Name",
@@ -39,6 +55,7 @@ __all__ = [
     "Positive",
     "PrototypesParams",
     "RuntimeParams",
+    "Seconds",
     "Seed",
     "Strict",
     "SyntheticParams",
@@ -46,6 +63,7 @@ __all__ = [
     "TaskParams",
     "Tolerable",
     "TrainParams",
+    "Width",
     "check",
     "load_params",
 ]

@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
-from egopack.errors import UserError
+from egopack.errors import UserError, shown
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,15 @@ class Spelled:
 
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-CountOrZero = Annotated[int, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0, le=1e38)]  # what float32 holds
+NonNegative = Annotated[float, Field(ge=0, le=1e38)]
+Seconds = Annotated[float, Field(ge=1e-3, le=1e5)]  # a day is less
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+CountOrZero = Annotated[int, Field(ge=0, le=1_000_000)]
+# What is built before it is used, so that more would exhaust memory or time: numbers side by side, layers, levels.
+Width = Annotated[int, Field(ge=1, le=16_384)]
+Depth = Annotated[int, Field(ge=1, le=64)]
+Levels = Annotated[int, Field(ge=1, le=24)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 # Names of packs, tasks and sources of annotations stand in dvc.yaml's commands, paths and names of stages.
@@ -107,5 +112,5 @@ def check(model: type[Block], value: Any, *, file: Path | str, key: str = "") ->
         if first["type"] == "missing":
             raise UserError(f"{file}: {path}: this key is missing") from None
         message = first["msg"].removeprefix("Value error, ")
-        got = "" if isinstance(first["input"], dict) else f" (got {first['input']!r})"
+        got = "" if isinstance(first["input"], dict) else f" (got {shown(first['input'])})"
         raise UserError(f"{file}: {path + ': ' if path else ''}{message}{got}") from None

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from egopack.params.checks import Count, CountOrZero, FolderName, Fraction, NonNegative, Positive, Seed, Strict
+from egopack.params.checks import Count, CountOrZero, FolderName, Fraction, NonNegative, Seed, Strict, Width
 
 
 class FeatureSet(Strict):
@@ -14,8 +14,10 @@ class FeatureSet(Strict):
 
     stride: Count = Field(16, description="row i starts at frame stride * i, in frames")
     window: Count = Field(16, description="how much of the video a row covers, in frames")
-    fps: Positive = Field(30.0, description="rate at which the frames were taken, in frames per second")
-    size: Count = Field(description="numbers in a row")
+    fps: Annotated[float, Field(ge=1e-3, le=1e5)] = Field(
+        30.0, description="rate at which the frames were taken, in frames per second"
+    )
+    size: Width = Field(description="numbers in a row")
 
 
 Tolerable = Literal["rows", "rate", "seconds", "ends", "splits", "names"]
@@ -48,15 +50,19 @@ class SyntheticParams(Strict):
     train_videos: Count = Field(60, description="videos of the train split")
     val_videos: Count = Field(72, description="videos of the val split")
     test_videos: CountOrZero = Field(6, description="videos of the test split, which has no labels")
-    mean_minutes: Annotated[float, Field(ge=0.25)] = Field(4.5, description="mean length of a video, in minutes")
+    mean_minutes: Annotated[float, Field(ge=0.25, le=1e4)] = Field(
+        4.5, description="mean length of a video, in minutes"
+    )
     feature_set: FolderName = Field("egovlp", description="name of the feature set that is written")
-    feature_size: Count = Field(64, description="numbers in a feature row")
-    verbs: Annotated[int, Field(ge=4)] = Field(20, description="verbs in the taxonomy")
-    nouns: Annotated[int, Field(ge=4)] = Field(30, description="nouns in the taxonomy")
-    moments: Annotated[int, Field(ge=2)] = Field(20, description="classes of moments")
-    actions_per_minute: Positive = Field(7.0, description="mean number of actions in a minute")
-    min_actions: Count = Field(25, description="the fewest actions in a clip of LTA")
-    windows_per_clip: Count = Field(14, description="OSCC windows in a clip")
+    feature_size: Width = Field(64, description="numbers in a feature row")
+    verbs: Annotated[int, Field(ge=4, le=10_000)] = Field(20, description="verbs in the taxonomy")
+    nouns: Annotated[int, Field(ge=4, le=10_000)] = Field(30, description="nouns in the taxonomy")
+    moments: Annotated[int, Field(ge=2, le=10_000)] = Field(20, description="classes of moments")
+    actions_per_minute: Annotated[float, Field(gt=0, le=1e3)] = Field(
+        7.0, description="mean number of actions in a minute"
+    )
+    min_actions: Width = Field(25, description="the fewest actions in a clip of LTA")
+    windows_per_clip: Width = Field(14, description="OSCC windows in a clip")
     two_clips: Fraction = Field(0.1, description="share of videos that are longer and have two clips")
     noise: NonNegative = Field(0.9, description="standard deviation of the noise that is new in every row")
     drift: NonNegative = Field(0.7, description="strength of the noise that changes slowly over a video")

@@ -16,6 +16,7 @@ from egopack.params.model import BackboneParams, InteractionParams, PrototypesPa
 from egopack.params.tasks import AnyBlock, ComparisonParams, ReportParams
 from egopack.params.training import MultiParams, RuntimeParams
 
+MOST_BYTES, MOST_VALUES, MOST_DEPTH = 1 << 18, 100_000, 50  # of a params file; the longest there are have 15 kB
 MERGE = "tag:yaml.org,2002:merge"  # of the key <<
 
 
@@ -72,6 +73,8 @@ class _NoRepeats(yaml.SafeLoader):
     def get_single_node(self) -> yaml.Node | None:
         """The document, each of whose mappings is checked as it was written, before merges are put in."""
         root = super().get_single_node()
+        if root is not None and _size(root, {}) > MOST_VALUES:
+            raise yaml.YAMLError(f"more than {MOST_VALUES} values, those that aliases repeat counted each time")
         todo, seen = [root], set()
         while todo:
             node = todo.pop()
@@ -99,6 +102,19 @@ class _NoRepeats(yaml.SafeLoader):
             known.add((merges, value))
 
 
+def _size(node: yaml.Node, known: dict[int, int], depth: int = 0) -> int:
+    """Values in a node, each as often as aliases repeat it."""
+    if depth > MOST_DEPTH:
+        raise yaml.YAMLError(f"more than {MOST_DEPTH} levels of blocks in blocks{node.start_mark}")
+    if id(node) not in known:
+        parts = node.value if isinstance(node, yaml.SequenceNode) else []
+        if isinstance(node, yaml.MappingNode):
+            parts = [part for pair in node.value for part in pair]
+        known[id(node)] = MOST_VALUES  # of one that contains itself
+        known[id(node)] = 1 + sum(_size(part, known, depth + 1) for part in parts)
+    return known[id(node)]
+
+
 def read_yaml(path: Path | str) -> Any:
     """The content of a YAML file.
 
@@ -106,11 +122,18 @@ def read_yaml(path: Path | str) -> Any:
         UserError: the file is missing or is not YAML, or a key stands twice in a mapping.
     """
     try:
-        return yaml.load(Path(path).read_text(encoding="utf-8"), _NoRepeats)
+        with Path(path).open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise UserError(f"{path}: larger than {MOST_BYTES} bytes; params are a few pages")
+        return yaml.load(content.decode("utf-8-sig"), _NoRepeats)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that does not exist, for example
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UserError(f"{path}: not valid YAML: nested too deeply") from None
+    except (yaml.YAMLError, ValueError, OverflowError, TypeError, AttributeError, KeyError) as error:
+        # what is no YAML error: a date that does not exist, a number of thousands of digits, text for what is none
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())[:300]}") from None
 
 
 def load_params(path: Path | str) -> Params:

@@ -106,7 +106,7 @@ def _kind(field: Schema) -> str:
 
 
 def _number(value: float) -> str:
-    return "2^63" if value == 2**63 else f"{value:g}"
+    return "2^63" if value == 2**63 else f"{value:,}" if 1000 <= value < 1e9 and value == int(value) else f"{value:g}"
 
 
 def _row(key: str, field: Schema, required: bool) -> str:

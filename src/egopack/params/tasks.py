@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from egopack.params.checks import NAME, Count, Name, Strict
+from egopack.params.checks import NAME, Levels, Name, Strict
 from egopack.params.model import ModelParams
 from egopack.params.training import TrainParams
 
@@ -22,7 +22,7 @@ class TaskParams(Strict):
         description="source of the task's samples: fho_lta, fho_oscc-pnr or moments",
         json_schema_extra={"pattern": f"^({NAME.pattern})$"},
     )
-    levels: Count = Field(description="levels of the pyramid that the task reads")
+    levels: Levels = Field(description="levels of the pyramid that the task reads")
     samples: Any = Field(description="how samples are made")
     model: ModelParams = Field(description="neck and head")
 

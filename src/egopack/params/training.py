@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from egopack.params.checks import Count, CountOrZero, Fraction, NonNegative, Positive, Spelled, Strict
+from egopack.params.checks import Count, CountOrZero, Fraction, Levels, NonNegative, Positive, Spelled, Strict
 
 
 class ExtrasParams(Strict):
@@ -71,7 +71,7 @@ class TrainParams(OptimizerParams):
 class MultiParams(OptimizerParams):
     """Multi-task training of a pack."""
 
-    levels: Count = Field(description="levels of the backbone")
+    levels: Levels = Field(description="levels of the backbone")
     base_batch: Count = Field(
         description="samples in the batch of the shortest task; that of another is base_batch * (its length // the "
         "shortest length)"
@@ -92,7 +92,7 @@ class RuntimeParams(Strict):
         description="what the network runs on: auto, cpu, cuda or cuda:<index>; auto takes a GPU if there is one "
         "and reproducible is here",
     )
-    threads: CountOrZero = Field(
+    threads: Annotated[int, Field(ge=0, le=4096)] = Field(
         0,
         description="threads of each process; 0 leaves it to torch, which takes all cores, or to OMP_NUM_THREADS, "
         "which torchrun sets to 1 unless it is set",

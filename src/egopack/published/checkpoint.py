@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from egopack.errors import UserError
+from egopack.errors import UserError, shown
 from egopack.model.checkpoint import check_finite
-from egopack.model.network import Network, NetworkSpec, TaskSpec
+from egopack.model.network import Network, NetworkSpec, TaskSpec, outline
 from egopack.params import BackboneParams
-from egopack.published.torch_archive import Stub, read_foreign
+from egopack.published.torch_archive import read_foreign
 
 CONVOLUTION = {"lin_rel": "neighbor", "lin_root": "root", "lin_pos.0": "gate.0", "lin_pos.2": "gate.1"}
 CLASSIFIER = {"net.0": "0", "net.1": "0.norm", "net.3": "1", "net.4": "1.norm", "cls": "out"}
@@ -25,6 +26,9 @@ NORMS = {"gnn_norm_layers": "conv_norm"}
 CONSTANTS = {"pe.frequency"}  # of PNR's index encoding, which is computed
 
 ANNOTATIONS = {"ar": "fho_lta", "oscc": "fho_oscc-pnr", "lta": "fho_lta", "pnr": "fho_oscc-pnr", "mq": "moments"}
+
+MOST_WEIGHTS = 4096  # of a part of a checkpoint; a published one has a few hundred
+QUOTES = "'\""
 
 Weights = dict[str, Tensor]
 
@@ -43,7 +47,8 @@ def import_published(path: Path | str) -> Network:
     backbone = renamed(parts.pop("model"), backbone_name, unknown)
     tasks = {name: renamed(state, task_name, unknown) for name, state in parts.items()}
     if unknown:
-        raise UserError(f"{path}: {len(unknown)} unknown keys: {', '.join(unknown[:5])}")
+        named = ", ".join(shown(key).strip(QUOTES) for key in unknown[:5])
+        raise UserError(f"{path}: {len(unknown)} unknown keys: {named}")
     try:
         spec = NetworkSpec(
             input_size=backbone["projection.0.weight"].shape[1],
@@ -51,21 +56,23 @@ def import_published(path: Path | str) -> Network:
             backbone=backbone_params(backbone),
             tasks={name: task_spec(name, weights) for name, weights in tasks.items()},
         )
-        network = Network(spec)
+        expected = outline(spec, str(path))
     except KeyError as error:
         raise UserError(f"{path}: the weight {error.args[0]} (our name) is missing") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
         raise UserError(
-            f"{path}: weights of a size that cannot be: {key}: {first['msg']} (got {first['input']!r})"
+            f"{path}: weights of a size that cannot be: {key}: {first['msg']} (got {shown(first['input'])})"
         ) from None
     except (IndexError, TypeError, ValueError) as error:
         raise UserError(f"{path}: weights of a shape that cannot be: {error}") from None
     weights = {f"backbone.{name}": value for name, value in backbone.items()}
     for task, own in tasks.items():
         weights |= {f"task.{task}.{name}": value for name, value in own.items()}
-    network.load_state_dict(fitted(weights, network, path))
+    fitting = fitted(weights, expected, path)
+    network = Network(spec)
+    network.load_state_dict(network.state_dict() | fitting)
     return network.eval()
 
 
@@ -76,21 +83,22 @@ def read_parts(path: Path | str) -> dict[str, Weights]:
         raise UserError(f"{path}: not a published checkpoint: it has no 'model'")
     nested = content.get("task", {})
     tasks = dict(nested) if isinstance(nested, dict) else {}
-    flat = {key.removeprefix("task/"): value for key, value in content.items() if str(key).startswith("task/")}
+    named = {key: value for key, value in content.items() if isinstance(key, str)}
+    flat = {key.removeprefix("task/"): value for key, value in named.items() if key.startswith("task/")}
     parts = {"model": content["model"]}
     for key, state in (tasks | flat).items():
-        name = str(key).rsplit("/", 1)[-1]
+        name = key.rsplit("/", 1)[-1] if isinstance(key, str) else ""
         if name not in ANNOTATIONS or name in parts:
-            raise UserError(f"{path}: task {key!r}: not one of {', '.join(sorted(ANNOTATIONS))}, each once")
+            raise UserError(f"{path}: task {shown(key)}: not one of {', '.join(sorted(ANNOTATIONS))}, each once")
         parts[name] = state
     if len(parts) == 1:
         raise UserError(f"{path}: not a published checkpoint: it has no 'task'")
     for name, state in parts.items():
-        wrong = (
-            [key for key, value in state.items() if not isinstance(value, Tensor)] if isinstance(state, dict) else []
-        )
-        if isinstance(state, Stub) or not isinstance(state, dict) or wrong:
-            raise UserError(f"{path}: {name}: not a state dict of tensors{': ' + str(wrong[0]) if wrong else ''}")
+        if not isinstance(state, dict) or len(state) > MOST_WEIGHTS:
+            raise UserError(f"{path}: {name}: not a state dict of at most {MOST_WEIGHTS} tensors")
+        wrong = [key for key, value in state.items() if not isinstance(key, str) or not isinstance(value, Tensor)]
+        if wrong:
+            raise UserError(f"{path}: {name}: not a state dict of tensors: {shown(wrong[0]).strip(QUOTES)}")
     return parts
 
 
@@ -113,14 +121,14 @@ def backbone_name(key: str, keys: Iterable[str]) -> str | None:
 
     None for an unknown key.
     """
-    if found := re.fullmatch(r"proj\.(\d+)\.(weight|bias)", key):
-        rank = _rank(r"proj\.(\d+)\..+", found[1], keys)
+    if found := re.fullmatch(r"proj\.(\d{1,4})\.(weight|bias)", key):
+        rank = _rank(r"proj\.(\d{1,4})\..+", found[1], keys)
         return None if rank is None else f"projection.{rank}.{found[2]}"
-    if found := re.fullmatch(r"(\w+_norm_layers)\.(\d+)\.(weight|bias)", key):
+    if found := re.fullmatch(r"(\w+_norm_layers)\.(\d{1,4})\.(weight|bias)", key):
         return f"level.{found[2]}.{NORMS[found[1]]}.{found[3]}" if found[1] in NORMS else None
-    if found := re.fullmatch(r"layers\.(\d+)\.module_(\d+)\.(.+)", key):
+    if found := re.fullmatch(r"layers\.(\d{1,4})\.module_(\d{1,4})\.(.+)", key):
         level, module, rest = found.groups()
-        rank = _rank(rf"layers\.{level}\.module_(\d+)\.lin_.+", module, keys)
+        rank = _rank(rf"layers\.{level}\.module_(\d{{1,4}})\.lin_.+", module, keys)
         if rank is not None:
             inner = _convolution(rest)
             return f"level.{level}.conv.{rank}.{inner}" if inner else None
@@ -132,8 +140,8 @@ def task_name(key: str, keys: Iterable[str]) -> str | None:
     """Our name of a task's weight; None for an unknown key."""
     if key == "scales":
         return key
-    if found := re.fullmatch(r"head\.module_(\d+)\.(.+)", key):
-        rank, inner = _rank(r"head\.module_(\d+)\.lin_.+", found[1], keys), _convolution(found[2])
+    if found := re.fullmatch(r"head\.module_(\d{1,4})\.(.+)", key):
+        rank, inner = _rank(r"head\.module_(\d{1,4})\.lin_.+", found[1], keys), _convolution(found[2])
         return f"head.conv.{rank}.{inner}" if rank is not None and inner else None
     first, _, rest = key.partition(".")
     if first == "classifier" and rest in ("weight", "bias"):
@@ -158,8 +166,13 @@ def _convolution(rest: str) -> str | None:
 
 def _rank(pattern: str, number: str, keys: Iterable[str]) -> int | None:
     """How many of the numbers that `pattern` finds in the keys are smaller; None if `number` is not one of them."""
-    numbers = sorted({int(found[1]) for found in (re.fullmatch(pattern, key) for key in keys) if found})
+    numbers = _numbers(pattern, tuple(keys))
     return numbers.index(int(number)) if int(number) in numbers else None
+
+
+@lru_cache(maxsize=1000)
+def _numbers(pattern: str, keys: tuple[str, ...]) -> list[int]:
+    return sorted({int(found[1]) for found in (re.fullmatch(pattern, key) for key in keys) if found})
 
 
 def backbone_params(weights: Weights) -> BackboneParams:
@@ -202,8 +215,7 @@ def task_spec(name: str, weights: Weights) -> TaskSpec:
 
 
 def fitted(weights: Weights, network: Network, path: Path | str) -> Weights:
-    """The network's whole state dict: weights in float32 and in its shapes, dimensions of size 1 apart, and its own
-    buffers.
+    """The weights in float32 and in the network's shapes, dimensions of size 1 apart; buffers may be missing.
 
     Raises:
         UserError: weights are missing, unknown, of other shapes or not finite; the message names the first.
@@ -214,8 +226,8 @@ def fitted(weights: Weights, network: Network, path: Path | str) -> Weights:
     for name in sorted(wanted.keys() | weights.keys()):
         ours, theirs = wanted.get(name), weights.get(name)
         if theirs is None and name in buffers:
-            out[name] = wanted[name]
-        elif ours is None or theirs is None or ours.squeeze().shape != theirs.squeeze().shape:
+            continue
+        if ours is None or theirs is None or ours.squeeze().shape != theirs.squeeze().shape:
             shapes = ["nothing" if one is None else str(tuple(one.shape)) for one in (ours, theirs)]
             differing.append(f"{name}: expected {shapes[0]}, found {shapes[1]}")
         else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from egopack.nn.fusion import Streams, fuse
 from egopack.nn.heads import Classifier, video_max
 from egopack.nn.losses import cross_entropy
 from egopack.nn.tdgc import TDGC
-from egopack.params import Count, ModelParams, Positive, Strict, TaskParams
+from egopack.params import ModelParams, Strict, TaskParams, Width
 from egopack.tasks.base import Outputs, SampleSource, Task
 
 if TYPE_CHECKING:
@@ -39,16 +39,16 @@ PARTS = ("verb", "noun")
 class LtaSamples(Strict):
     """What is anticipated."""
 
-    horizon: Count = Field(20, description="number Z of actions that are anticipated")
+    horizon: Annotated[int, Field(ge=1, le=1000)] = Field(20, description="number Z of actions that are anticipated")
 
 
 class LtaModel(ModelParams):
     """Neck and head, with a graph over the future actions."""
 
-    radius: Positive = Field(
+    radius: Annotated[float, Field(gt=0, le=1e5)] = Field(
         2.5, description="future actions at most this far apart exchange messages, in places of the sequence"
     )
-    gate_size: Count = Field(256, description="hidden width of the gate of their convolution")
+    gate_size: Width = Field(256, description="hidden width of the gate of their convolution")
     prior: float = Field(
         0.01, gt=0, lt=1, description="probability of a class from which the bias of the classifiers starts"
     )
@@ -57,7 +57,7 @@ class LtaModel(ModelParams):
 class LtaDecode(Strict):
     """From logits to sequences of actions."""
 
-    candidates: Count = Field(5, description="number K of sequences that are sampled")
+    candidates: Annotated[int, Field(ge=1, le=10_000)] = Field(5, description="number K of sequences that are sampled")
 
 
 class LtaParams(TaskParams):

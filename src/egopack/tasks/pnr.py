@@ -24,7 +24,7 @@ from egopack.labels import Labels
 from egopack.nn.convolutions import position_encoding
 from egopack.nn.fusion import Fusion, Streams
 from egopack.nn.heads import Readout
-from egopack.params import FusedModelParams, Positive, Strict, TaskParams
+from egopack.params import FusedModelParams, Seconds, Strict, TaskParams
 from egopack.tasks.base import Outputs, SampleSource, Task
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ CONFIDENT_LOGIT, MIDDLE = 0.7, 7  # the published rule for the key frame
 class PnrSamples(Strict):
     """Training crops each window at random."""
 
-    shortest_s: Positive = Field(5.0, description="shortest crop, in seconds")
-    longest_s: Positive = Field(8.0, description="longest crop, in seconds")
+    shortest_s: Seconds = Field(5.0, description="shortest crop, in seconds")
+    longest_s: Seconds = Field(8.0, description="longest crop, in seconds")
 
     @model_validator(mode="after")
     def _ordered(self) -> PnrSamples:

@@ -8,6 +8,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ settle(ANYWHERE)  # before torch is imported, as every stage does with params.ya
 import torch  # noqa: E402
 
 import egopack.tasks  # noqa: E402
+from egopack.nn.sums import portable  # noqa: E402
 from egopack.tasks import base  # noqa: E402
 from tests.support.workplace import Workplace, write_small_corpus  # noqa: E402
 
@@ -58,6 +60,13 @@ def forget_the_user(config: pytest.Config) -> None:
     os.environ |= {"HOME": home, "GIT_CONFIG_NOSYSTEM": "1", "DVC_SYSTEM_CONFIG_DIR": home, "DVC_NO_ANALYTICS": "1"}
     for name in ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_CACHE_HOME"):
         os.environ[name] = home
+
+
+@pytest.fixture(params=["compiled", "portable"])
+def code_path(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Which code computes on a CPU: the compiled one, or that of any other device."""
+    with portable() if request.param == "portable" else nullcontext():
+        yield request.param
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from egopack.model.network import NeckSpec, Network, NetworkSpec
-from egopack.params import InteractionParams
+from egopack.model.network import Network
 from tests.support import small
+from tests.support.networks import novel_network
 
 WAITING = ("local_scalar_dense", "nonzero", "unique", "masked_select", "equal", "is_nonzero")
 
@@ -35,18 +35,8 @@ class Waits(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def novel_network(name: str) -> Network:
-    """A task helped by all the others."""
-    support = {
-        other: NeckSpec(features=small.HIDDEN, dropout=0.0, prototypes=5) for other in small.TASKS if other != name
-    }
-    spec = small.network_of(name).spec.model_dump()
-    interaction = InteractionParams(k=2, hidden=4)
-    return Network(NetworkSpec.model_validate(spec | {"support": support, "interaction": interaction}))
-
-
 def total_loss(network: Network, name: str) -> Tensor:
-    batch = small.batch_of(small.samples_of(name), levels=3 if name == "mq" else 1)
+    batch = small.batch_of(small.samples_of(name), levels=3 if name == "mq" else 1).ready()
     network(name, batch)  # what a first call fills (edges of anticipation) is made on the host
     with Waits() as waits:
         terms = network.head(name).loss(network(name, batch), batch)
@@ -58,12 +48,12 @@ def total_loss(network: Network, name: str) -> Tensor:
 
 @pytest.mark.parametrize("name", small.TASKS)
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
-def test_single_task(name: str, training: bool) -> None:
+def test_single_task(name: str, training: bool, code_path: str) -> None:
     assert total_loss(small.network_of(name).train(training), name).isfinite()
 
 
 @pytest.mark.parametrize("name", small.TASKS)
-def test_egopack(name: str) -> None:
+def test_egopack(name: str, code_path: str) -> None:
     assert total_loss(novel_network(name).train(), name).isfinite()
 
 

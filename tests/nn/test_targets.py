@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from egopack.data.pyramid import Pyramid, build_pyramid
+from egopack.data.batch import places_of
+from egopack.data.pyramid import Pyramid, build_pyramid, join
 from egopack.nn.targets import assign_targets, node_ranges
 
 CLASSES = 4
@@ -57,7 +58,7 @@ def assigned(pyramid: Pyramid, segments: list[Segments]) -> tuple[list[bool], li
     flat = [item for own in segments for item in own]
     table = torch.tensor([item[:2] for item in flat], dtype=torch.float32).reshape(-1, 2)
     labels = torch.tensor([item[2] for item in flat], dtype=torch.int64)
-    found = assign_targets(pyramid, table, labels, [len(own) for own in segments], CLASSES)
+    found = assign_targets(pyramid, join(pyramid), table, labels, places_of([len(own) for own in segments]), CLASSES)
     return found.positive.tolist(), found.offsets.tolist(), found.classes.tolist()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,8 +17,8 @@ from torch.nn import functional as F
 from torch_geometric.nn import MessagePassing
 
 from egopack.data.pyramid import Edges, radius_edges
-from egopack.nn import tdgc
-from egopack.nn.tdgc import MOST_DISTANCES, TDGC, aggregate, aggregate_by_edge
+from egopack.nn.sums import portable
+from egopack.nn.tdgc import MOST_DISTANCES, TDGC, aggregate
 from tests.support import small
 from tests.support.threads import threads
 
@@ -95,17 +96,8 @@ def outputs_and_gradients(conv: TDGC, run: Any, x: Tensor) -> list[Tensor]:
     return [out.detach(), *(torch.zeros(()) if gradient is None else gradient for gradient in gradients)]
 
 
-@pytest.fixture(params=["compiled", "by_edge"])
-def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "by_edge":
-        monkeypatch.setattr(tdgc, "aggregate", aggregate_by_edge)
-    else:  # the compiled form must be the one that runs
-        monkeypatch.setattr(tdgc, "aggregate_by_edge", None)
-    return request.param
-
-
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_equals_message_passing_with_gradients(options: dict[str, Any], path: str) -> None:
+def test_equals_message_passing_with_gradients(options: dict[str, Any], code_path: str) -> None:
     graph, conv = graph_of([9, 1, 6, 3]), conv_of(**options)
     plain, edges = Plain(conv), graph.edges
     ours = outputs_and_gradients(conv, lambda x: conv(x, edges), graph.x)
@@ -124,7 +116,7 @@ def test_equals_message_passing_with_gradients(options: dict[str, Any], path: st
     mean=st.booleans(),
     gated=st.booleans(),
 )
-def test_compiled_equals_by_edge(
+def test_compiled_equals_portable(
     lengths: list[int], radius: float, size: int, seed: int, signed: bool, mean: bool, gated: bool
 ) -> None:
     graph = graph_of(lengths, size=size, radius=radius, seed=seed)
@@ -133,11 +125,12 @@ def test_compiled_equals_by_edge(
     gates = torch.randn(len(edges.distances), size, generator=generator) if gated else None
     grad = torch.randn(graph.x.shape, generator=generator)
     found = []
-    for function in (aggregate, aggregate_by_edge):
+    for how in (nullcontext(), portable()):
         message = graph.x.clone().requires_grad_()
         gate = None if gates is None else gates.clone().requires_grad_()
-        out = function(message, gate, edges, signed=signed, mean=mean)
-        out.backward(grad)
+        with how:
+            out = aggregate(message, gate, edges, signed=signed, mean=mean)
+            out.backward(grad)
         found.append([out.detach(), message.grad, torch.zeros(()) if gate is None else gate.grad])
     for got, want in zip(*found, strict=True):
         assert got is not None
@@ -181,20 +174,21 @@ def test_the_same_bits_every_time_and_for_any_number_of_threads() -> None:
                 assert torch.equal(got, want)
 
 
-def test_an_irregular_graph_goes_edge_by_edge(monkeypatch: pytest.MonkeyPatch) -> None:
-    graph, conv = graph_of([60], ties=False, radius=5.0), conv_of()
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_an_irregular_graph_has_a_row_an_edge(options: dict[str, Any]) -> None:
+    graph, conv = graph_of([60], ties=False, radius=5.0), conv_of(**options)
     assert len(graph.edges.distances) > MOST_DISTANCES
-    called = []
-    monkeypatch.setattr(
-        tdgc, "aggregate_by_edge", lambda *args, **kw: called.append(1) or aggregate_by_edge(*args, **kw)
-    )
-    torch.testing.assert_close(
-        conv(graph.x, graph.edges), Plain(conv)(graph.x, graph.pos, graph.edge_index), atol=2e-5, rtol=1e-4
-    )
-    assert called
+    sums = graph.edges.prepared().sums
+    assert sums is not None
+    assert sums.table is None
+    plain, edges = Plain(conv), graph.edges
+    ours = outputs_and_gradients(conv, lambda x: conv(x, edges), graph.x)
+    theirs = outputs_and_gradients(conv, lambda x: plain(x, graph.pos, graph.edge_index), graph.x)
+    for got, want in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(got, want, atol=2e-5, rtol=1e-4)
 
 
-def test_a_node_with_no_neighbor_gets_the_root_term_alone(path: str) -> None:
+def test_a_node_with_no_neighbor_gets_the_root_term_alone(code_path: str) -> None:
     conv = conv_of()
     x = torch.randn(4, 8)
     edges = radius_edges(np.array([0.0, 100.0, 0.0, 0.5]), [2, 2], 2.0)
@@ -209,7 +203,7 @@ def test_a_node_with_no_neighbor_gets_the_root_term_alone(path: str) -> None:
         assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in conv.parameters())
 
 
-def test_a_neighbor_at_the_same_place_sends_nothing_but_counts(path: str) -> None:
+def test_a_neighbor_at_the_same_place_sends_nothing_but_counts(code_path: str) -> None:
     conv = conv_of()
     x = torch.randn(3, 8)
     together = conv(x, radius_edges(np.array([0.0, 0.0, 1.0]), [3], 2.0)) - conv.root(x) - conv.bias
@@ -218,7 +212,7 @@ def test_a_neighbor_at_the_same_place_sends_nothing_but_counts(path: str) -> Non
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_videos_of_a_batch_do_not_meet(options: dict[str, Any], path: str) -> None:
+def test_videos_of_a_batch_do_not_meet(options: dict[str, Any], code_path: str) -> None:
     graph, conv = graph_of([7, 1, 5]), conv_of(**options)
     together = conv(graph.x, graph.edges)
     alone = [

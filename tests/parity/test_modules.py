@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from egopack.data.batch import move, nodes_in_segments
+from egopack.data.batch import nodes_in_segments
 from egopack.data.loader import Loader
+from egopack.data.moving import move
 from egopack.data.samples import Sample
 from egopack.model.network import Network, NetworkSpec
 from egopack.model.prototypes import build_prototypes
@@ -50,7 +51,7 @@ def test_every_module_fixture_has_a_test(parity_dir: Path) -> None:
 
 
 @pytest.mark.fixtures("modules/conv*.npz")
-def test_conv(fixture: Fixture) -> None:
+def test_conv(fixture: Fixture, code_path: str) -> None:
     meta = fixture.meta
     level = pyramid_of(fixture.arrays["in/pos"], fixture.arrays["in/video"], 1, meta["radius_s"])[0]
     assert len(level.edges.source) == int(fixture.arrays["out/num_edges"])
@@ -68,7 +69,7 @@ def test_conv(fixture: Fixture) -> None:
 
 
 @pytest.mark.fixtures("modules/backbone*.npz")
-def test_backbone(fixture: Fixture) -> None:
+def test_backbone(fixture: Fixture, code_path: str) -> None:
     meta = fixture.meta
     params = backbone_params(
         meta["hidden"],
@@ -95,7 +96,7 @@ def test_backbone(fixture: Fixture) -> None:
 
 
 @pytest.mark.fixtures("modules/segment_pool*.npz")
-def test_segment_pool(fixture: Fixture) -> None:
+def test_segment_pool(fixture: Fixture, code_path: str) -> None:
     pos, video = fixture.arrays["in/pos"], fixture.arrays["in/video"]
     segments, owner = fixture.arrays["in/segments"], fixture.arrays["in/segment_video"]
     order = np.argsort(owner, kind="stable")
@@ -144,7 +145,7 @@ def make_task(fixture: Fixture, name: str, levels: int) -> Task:
 
 
 @pytest.mark.fixtures("modules/head_*.npz", "modules/fused_*.npz")
-def test_head(fixture: Fixture) -> None:
+def test_head(fixture: Fixture, code_path: str) -> None:
     name = fixture.path.stem.split("_")[1]
     owners = "in/segment_video" if fixture.has("in/segment_video") else None
     batch, levels = batch_of(fixture, targets=TARGETS[name], owners=owners)
@@ -168,17 +169,17 @@ def test_head(fixture: Fixture) -> None:
 
 
 @pytest.mark.fixtures("modules/loss_focal*.npz")
-def test_focal_loss(fixture: Fixture) -> None:
+def test_focal_loss(fixture: Fixture, code_path: str) -> None:
     fixture.check("loss", sigmoid_focal(fixture.tensor("in/logits"), fixture.tensor("in/target"), **fixture.meta))
 
 
 @pytest.mark.fixtures("modules/loss_diou*.npz")
-def test_diou_loss(fixture: Fixture) -> None:
+def test_diou_loss(fixture: Fixture, code_path: str) -> None:
     fixture.check("loss", diou_1d(fixture.tensor("in/pred"), fixture.tensor("in/target")))
 
 
 @pytest.mark.fixtures("modules/egopack_*.npz")
-def test_interaction(fixture: Fixture) -> None:
+def test_interaction(fixture: Fixture, code_path: str) -> None:
     params = interaction_params(fixture.meta)
     tasks = sorted(key.removeprefix("in/") for key in fixture.arrays if key.startswith("in/"))
     assert tasks
@@ -202,7 +203,7 @@ class _Rows:
 
 
 @pytest.mark.fixtures("modules/prototypes*.npz")
-def test_prototypes(fixture: Fixture) -> None:
+def test_prototypes(fixture: Fixture, code_path: str) -> None:
     arrays = fixture.arrays
     video, owner = arrays["in/video"], arrays["in/segment_video"]
     samples = []

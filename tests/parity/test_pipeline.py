@@ -183,7 +183,9 @@ def network_of(fixture: Fixture, tasks: dict[str, str], levels: int) -> Network:
 
 
 @pytest.mark.paths("pipeline/train_*.npz")
-def test_training_run(path: Path, corpus: tuple[Annotations, FeatureShards], request: pytest.FixtureRequest) -> None:
+def test_training_run(
+    path: Path, corpus: tuple[Annotations, FeatureShards], request: pytest.FixtureRequest, code_path: str
+) -> None:
     fixture = read(path, request.config.getoption("parity_device"))
     meta = fixture.meta
     tasks = meta.get("tasks") or [meta.get("task") or meta["novel"]]

@@ -18,7 +18,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from egopack.data.batch import move
+from egopack.data.moving import move
 from egopack.errors import UserError
 from egopack.model.checkpoint import load_checkpoint
 from egopack.model.network import Network
@@ -41,7 +41,7 @@ def test_every_published_fixture_has_a_test(parity_dir: Path) -> None:
 
 
 @pytest.mark.paths("published/*.pth")
-def test_outputs(path: Path, request: pytest.FixtureRequest) -> None:
+def test_outputs(path: Path, request: pytest.FixtureRequest, code_path: str) -> None:
     fixture = read(path.with_suffix(".npz"), request.config.getoption("parity_device"))
     network = import_published(path).to(fixture.device)
     pyramid = pyramid_of(fixture.arrays["in/pos"], fixture.arrays["in/video"], fixture.meta["levels"])

@@ -130,7 +130,7 @@ class Toy(Task):
         ]
 
     def align(self, features, batch):
-        return video_max(features[0], batch.pyramid[0].video, len(batch))
+        return video_max(features[0], batch.pyramid[0].videos)
 
     def forward(self, levels, batch, streams=None):
         return {"logits": self.out(fuse(self.align([self.neck(levels[0])], batch), streams))}

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 import torch
 
+from egopack.data.batch import Batch
 from egopack.data.samples import Sample
 from egopack.ego4d.sources.moments import Moment, MomentsClip
 from egopack.nn.losses import diou_1d, sigmoid_focal
-from egopack.nn.targets import assign_targets
+from egopack.nn.targets import NodeTargets, assign_targets
 from egopack.tasks.mq import MomentQueries, MqDecode, decode_segments
 from tests.support import small
 
@@ -81,9 +82,12 @@ def test_no_positive_means_no_regression_loss(training: bool) -> None:
 
 
 def positives(batch: Any) -> int:
-    targets = batch.targets
-    found = assign_targets(batch.pyramid, targets["segments"], targets["classes"], batch.counts["classes"], 4)
-    return max(int(found.positive.sum()), 1)
+    return max(int(targets_of(batch).positive.sum()), 1)
+
+
+def targets_of(batch: Batch) -> NodeTargets:
+    segments, classes = batch.targets["segments"], batch.targets["classes"]
+    return assign_targets(batch.pyramid, batch.nodes(), segments, classes, batch.places("classes"), 4)
 
 
 def test_the_running_normalizer() -> None:
@@ -107,9 +111,7 @@ def test_the_running_normalizer() -> None:
 def test_losses_are_sums_over_nodes_and_classes() -> None:
     task, batch = small.task_of("mq").eval(), batch_of(small.samples_of("mq", 3))
     outputs = task([torch.randn(len(level.pos), small.HIDDEN) for level in batch.pyramid], batch)
-    target = assign_targets(
-        batch.pyramid, batch.targets["segments"], batch.targets["classes"], batch.counts["classes"], 4
-    )
+    target = targets_of(batch)
     count = int(target.positive.sum())
     assert count > 3
     terms = task.loss(outputs, batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from egopack.data.sparse import Groups
 from egopack.nn.heads import video_mean
 from egopack.nn.precision import full_precision
 from egopack.nn.tdgc import TDGC
@@ -69,6 +70,6 @@ def test_positions_stay_in_full_precision() -> None:
 
 def test_means_over_many_nodes_do_not_saturate() -> None:
     x = torch.ones(5000, 2, dtype=torch.bfloat16)
-    assert torch.equal(video_mean(x, torch.zeros(5000, dtype=torch.int64), 1), torch.ones(1, 2))
+    assert torch.equal(video_mean(x, Groups(torch.zeros(5000, dtype=torch.int64), 1)), torch.ones(1, 2))
     assert full_precision(x).dtype == torch.float32
     assert full_precision(x.double()).dtype == torch.float64

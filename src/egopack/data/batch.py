@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from egopack.data.pyramid import Pyramid, build_pyramid
+from egopack.data.moving import move, prepared
+from egopack.data.pyramid import Joined, Pyramid, build_pyramid, join
 from egopack.data.samples import Sample
-
-Moved = TypeVar("Moved")
+from egopack.data.sparse import Sparse, range_means
 
 
 def _alone(count: Tensor) -> Tensor:
@@ -22,11 +21,19 @@ def _alone(count: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class SegmentNodes:
-    """The nodes inside every segment: those from `first` [S] up to, without it, `last` [S]; `total` counts them all."""
+    """The nodes inside every segment: those from `first` [S] up to, without it, `last` [S], of a table of `nodes`."""
 
     first: Tensor
     last: Tensor
-    total: int
+    nodes: int
+    means: Sparse | None = None  # [S, N], for the portable path
+
+    def prepared(self) -> SegmentNodes:
+        """With what the portable path needs."""
+        if self.means is not None:
+            return self
+        means = range_means(self.first.cpu().numpy(), self.last.cpu().numpy(), self.nodes)
+        return replace(self, means=move(means, self.first.device))
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,8 @@ class Batch:
     sample order; `counts` how many rows of each target are each sample's;
     `segment_nodes` the nodes in each of their segments, if they have any. Unless `own`, another rank computes these
     samples too and they count there. `total(count)` is a count over the whole batch, however many ranks have a part of
-    it: the count itself where nobody else has.
+    it: the count itself where nobody else has. `joined` and `padded` are what `nodes` and `places` give, where they
+    are already there.
     """
 
     keys: tuple[str, ...]
@@ -48,6 +56,8 @@ class Batch:
     segment_nodes: SegmentNodes | None
     own: bool = True
     total: Callable[[Tensor], Tensor] = _alone
+    joined: Joined | None = None
+    padded: dict[str, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -66,22 +76,31 @@ class Batch:
         repeats = torch.tensor(counts, device=device)
         return torch.repeat_interleave(torch.arange(len(counts), device=device), repeats, output_size=sum(counts))
 
+    def nodes(self) -> Joined:
+        """The nodes of all levels."""
+        return self.joined or join(self.pyramid)
+
+    def places(self, target: str) -> Tensor:
+        """Which rows of a target are each sample's [samples, most]; where one has fewer, the number of all rows."""
+        return places_of(self.counts[target]) if self.padded is None else self.padded[target]
+
+    def ready(self) -> Batch:
+        """With all that the portable path needs, which is made on the host."""
+        places = {name: self.places(name) for name in self.counts}
+        return prepared(replace(self, joined=self.nodes(), padded=places))
+
     def to(self, device: torch.device | str) -> Batch:
-        return move(self, device)
+        """On another device, where the portable path computes."""
+        return self if torch.device(device).type == "cpu" else move(self.ready(), device)
 
 
-def move(value: Moved, device: torch.device | str) -> Moved:
-    """The same nested dataclasses, tuples and dicts with every tensor on `device`."""
-    out: Any = value
-    if isinstance(value, Tensor):
-        out = value.to(device, non_blocking=True)
-    elif isinstance(value, dict):
-        out = {name: move(item, device) for name, item in value.items()}
-    elif isinstance(value, tuple):
-        out = tuple(move(item, device) for item in value)
-    elif is_dataclass(value) and not isinstance(value, type):
-        out = replace(value, **{field.name: move(getattr(value, field.name), device) for field in fields(value)})
-    return out
+def places_of(counts: Sequence[int]) -> Tensor:
+    """Of rows that stand one after the other, so many of each sample, those of each [samples, most]; where a sample has
+    fewer than most, the number of all rows.
+    """
+    place = np.arange(max(counts, default=0))[None]
+    own = np.asarray(counts)[:, None]
+    return torch.from_numpy(np.where(place < own, np.cumsum(counts)[:, None] - own + place, sum(counts)))
 
 
 def nodes_in_segments(pos: Sequence[np.ndarray], segments: Sequence[np.ndarray]) -> SegmentNodes:
@@ -95,7 +114,7 @@ def nodes_in_segments(pos: Sequence[np.ndarray], segments: Sequence[np.ndarray])
         last_parts.append(base + np.maximum(low, high))
         base += len(own)
     first, last = np.concatenate(first_parts), np.concatenate(last_parts)
-    return SegmentNodes(torch.from_numpy(first), torch.from_numpy(last), int((last - first).sum()))
+    return SegmentNodes(torch.from_numpy(first), torch.from_numpy(last), base)
 
 
 def collate(samples: Sequence[Sample], features: Sequence[np.ndarray], *, levels: int, radius_s: float) -> Batch:

@@ -8,15 +8,33 @@ an accelerator never waits for the host.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from egopack.data.moving import move
+from egopack.data.sparse import Groups, Sparse, selection, sparse
+
 Pool = Literal["mean", "max", "subsample"]
+MOST_ROWS_AN_EDGE = 2  # of a table with a row for each node and distance
 DISTANCE_RESOLUTION_S = 1e-6  # distances closer than this share one evaluation of the gate
+
+
+@dataclass(frozen=True)
+class EdgeSums:
+    """`Edges` for the portable path, as what the signed mean over the neighbors adds up.
+
+    On a regular grid `table` [N, U * N]: column u * N + j is node j at distance u. Elsewhere, where there are more
+    distances than neighbors, each edge has a row of its own: `ends` [N, E], `source` [E, N] and `distance` [E, U].
+    """
+
+    table: Sparse | None
+    ends: Sparse | None
+    source: Sparse | None
+    distance: Sparse | None
 
 
 @dataclass(frozen=True)
@@ -33,6 +51,30 @@ class Edges:
     distances: Tensor  # the distinct |p_j - p_i|
     degree: Tensor  # edges that end in each node
     row_start: Tensor  # int64 [N + 1], edges of target i are row_start[i]:row_start[i + 1]
+    sums: EdgeSums | None = None
+
+    def prepared(self) -> Edges:
+        """With what the portable path needs."""
+        if self.sums is not None:
+            return self
+        source, target, distance = (one.cpu().numpy() for one in (self.source, self.target, self.distance_id))
+        nodes, distances, edges = len(self.degree), len(self.distances), len(source)
+        weight = self.sign.cpu().numpy() / np.maximum(self.degree.cpu().numpy(), 1)[target]
+        if distances * nodes <= MOST_ROWS_AN_EDGE * edges:
+            table = sparse(target, distance * nodes + source, weight, (nodes, distances * nodes))
+            sums = EdgeSums(table, None, None, None)
+        else:
+            ends = sparse(target, np.arange(edges), weight, (nodes, edges))
+            sums = EdgeSums(None, ends, selection(source, nodes), selection(distance, distances))
+        return replace(self, sums=move(sums, self.source.device))
+
+
+@dataclass(frozen=True)
+class PoolingSums:
+    """`Pooling` for the portable path: the weighted mean [N_next, N]; left, center and right nodes [3 N_next, N]."""
+
+    mean: Sparse
+    three: Sparse
 
 
 @dataclass(frozen=True)
@@ -46,24 +88,70 @@ class Pooling:
     right: Tensor
     left_weight: Tensor
     right_weight: Tensor
+    nodes: int  # N, of the level below
+    sums: PoolingSums | None = None
+
+    def prepared(self) -> Pooling:
+        """With what the portable path needs."""
+        if self.sums is not None:
+            return self
+        parts = [one.cpu().numpy() for one in (self.left, self.center, self.right)]
+        left, right = self.left_weight.cpu().numpy(), self.right_weight.cpu().numpy()
+        row, column = np.tile(np.arange(len(parts[0])), 3), np.concatenate(parts)
+        weight = np.concatenate([left, np.full_like(left, 2), right]) / np.tile(left + 2 + right, 3)
+        order = np.argsort(row, kind="stable")
+        order = order[weight[order] > 0]
+        sums = PoolingSums(
+            mean=sparse(row[order], column[order], weight[order], (len(parts[0]), self.nodes)),
+            three=selection(column, self.nodes),
+        )
+        return replace(self, sums=move(sums, self.center.device))
 
 
 @dataclass(frozen=True)
 class Level:
-    """Nodes of one level. `pos` [N] seconds, `video` [N], `lengths` nodes of each video; `pooling` leads to the next
-    level.
+    """Nodes of one level. `pos` [N] seconds, `videos` which of the videos each is of, `lengths` nodes of each video;
+    `pooling` leads to the next level.
     """
 
     index: int
     extent: float  # seconds that a unit of offset stands for: 2^index
     lengths: tuple[int, ...]
     pos: Tensor
-    video: Tensor
+    videos: Groups
     edges: Edges
     pooling: Pooling | None
 
+    @property
+    def video(self) -> Tensor:
+        """Index of the video [N] that each node is of."""
+        return self.videos.owner
+
 
 Pyramid = tuple[Level, ...]
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The nodes of all levels, level by level: seconds [N], seconds of a unit of offset [N], and which of the videos
+    and which of the levels each is of.
+    """
+
+    pos: Tensor
+    extent: Tensor
+    videos: Groups
+    levels: Groups
+
+
+def join(pyramid: Pyramid) -> Joined:
+    """The nodes of all levels in one table."""
+    level = torch.cat([torch.full_like(one.video, index) for index, one in enumerate(pyramid)])
+    return Joined(
+        pos=torch.cat([one.pos for one in pyramid]),
+        extent=torch.cat([torch.full_like(one.pos, one.extent) for one in pyramid]),
+        videos=Groups(torch.cat([one.video for one in pyramid]), len(pyramid[0].lengths)),
+        levels=Groups(level, len(pyramid)),
+    )
 
 
 def radius_edges(pos: np.ndarray, lengths: Sequence[int], radius: float) -> Edges:
@@ -120,6 +208,7 @@ def even_nodes(lengths: Sequence[int]) -> Pooling:
         right=torch.from_numpy(index[2]),
         left_weight=torch.from_numpy((index[0] != index[1]).astype(np.float32)),
         right_weight=torch.from_numpy((index[2] != index[1]).astype(np.float32)),
+        nodes=start,
     )
 
 
@@ -138,7 +227,7 @@ def build_pyramid(pos: np.ndarray, lengths: Sequence[int], *, levels: int, radiu
                 extent=extent,
                 lengths=lengths,
                 pos=torch.from_numpy(pos.astype(np.float32)),
-                video=torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)),
+                videos=Groups(torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths)), len(lengths)),
                 edges=radius_edges(pos, lengths, radius_s * extent),
                 pooling=pooling,
             )

@@ -53,21 +53,22 @@ def build_prototypes(
     """
     key = "params.yaml: prototypes.task"
     network.to(device).eval()
-    counts = torch.zeros(verbs * nouns, dtype=torch.float64, device=device)
+    counts = torch.zeros(verbs * nouns, dtype=torch.float64)  # on the host, which adds in a fixed order
     sums = {name: counts.new_zeros(verbs * nouns, network.head(name).neck.size) for name in network.task}
     for batch, _ in loader.epoch(first=ranks.rank, every=ranks.world):
-        batch = batch.to(device)
-        if batch.segment_nodes is None or not {"verbs", "nouns"} <= batch.targets.keys():
+        verb, noun = batch.targets.get("verbs"), batch.targets.get("nouns")
+        if batch.segment_nodes is None or verb is None or noun is None:
             raise UserError(
                 f"{key}: samples of {task!r} have no segments with a verb and a noun each; name a task that has them"
             )
+        batch = batch.to(device)
+        assert batch.segment_nodes is not None
         nodes = network.backbone(batch.x, batch.pyramid[:1])[0]
-        verb, noun = batch.targets["verbs"], batch.targets["nouns"]
         labelled = ((verb >= 0) & (noun >= 0)).double()
         pair = verb.clamp(min=0) * nouns + noun.clamp(min=0)
         counts.index_add_(0, pair, labelled)
         for name in network.task:
-            pooled = segment_mean(network.head(name).neck(nodes), batch.segment_nodes).double()
+            pooled = segment_mean(network.head(name).neck(nodes), batch.segment_nodes).cpu().double()
             sums[name].index_add_(0, pair, pooled * labelled[:, None])
         on_batch(len(batch))
     counts = ranks.all_reduce(counts).cpu()

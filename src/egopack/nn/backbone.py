@@ -13,6 +13,7 @@ from egopack.data.pyramid import Level, Pool, Pooling, Pyramid
 from egopack.nn.convolutions import make_convolution
 from egopack.nn.dropout import Dropout
 from egopack.nn.precision import full_precision
+from egopack.nn.sums import is_compiled, sum_rows
 from egopack.nn.tdgc import NEGATIVE_SLOPE
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ def pool_nodes(x: Tensor, pooling: Pooling, pool: Pool) -> Tensor:
     """Pool [N, H] to the even nodes [N_next, H] of every video: weighted mean (1, 2, 1), maximum, or the even nodes
     as they are.
     """
+    if not is_compiled(x):
+        return _pool_portably(x, pooling, pool)
     center = x[pooling.center]
     if pool == "subsample":
         return center
@@ -31,6 +34,15 @@ def pool_nodes(x: Tensor, pooling: Pooling, pool: Pool) -> Tensor:
         return torch.maximum(center, torch.maximum(left, right))
     left_weight, right_weight = pooling.left_weight[:, None].to(x.dtype), pooling.right_weight[:, None].to(x.dtype)
     return (2 * center + left_weight * left + right_weight * right) / (2 + left_weight + right_weight)
+
+
+def _pool_portably(x: Tensor, pooling: Pooling, pool: Pool) -> Tensor:
+    sums = pooling.prepared().sums
+    assert sums is not None
+    if pool == "mean":
+        return sum_rows(x, sums.mean)
+    three = sum_rows(x, sums.three).unflatten(0, (3, -1))
+    return three.amax(dim=0) if pool == "max" else three[1]
 
 
 class LevelBlock(nn.Module):

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from egopack.nn.sums import is_compiled
+
 
 class Dropout(nn.Dropout):
     """As torch's, any shape. On a CPU the mask is a function of the place and of a seed from torch's generator, so the
@@ -16,9 +18,11 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training and 0 < self.p < 1 and x.device.type == "cpu" and x.dtype == torch.float32:
+        if not self.training or not 0 < self.p < 1:
+            return super().forward(x)
+        if is_compiled(x):
             return _Compiled.apply(x, torch.empty(1, dtype=torch.int64).random_(), self.p)
-        return super().forward(x)
+        return torch.native_dropout(x, self.p, True)[0]  # which keeps a mask of one byte a number
 
 
 class _Compiled(torch.autograd.Function):

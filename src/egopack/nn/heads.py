@@ -12,8 +12,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from egopack.data.batch import SegmentNodes
+from egopack.data.pyramid import Pyramid
+from egopack.data.sparse import Groups
 from egopack.nn.dropout import Dropout
 from egopack.nn.precision import full_precision
+from egopack.nn.sums import is_compiled, sum_rows
 
 
 class Readout(nn.Linear):
@@ -77,18 +80,18 @@ class Classifier(nn.ModuleDict):
     def forward(self, x: Tensor) -> Tensor:
         return self["out"](self["1"](self["0"](self.dropout(x))))
 
-    def with_context(self, x: Tensor, context: Tensor, owner: Tensor) -> Tensor:
-        """The same of [x ‖ context[owner]], for x [N, F], context [V, G] and owner [N] -> [N, classes].
+    def with_context(self, x: Tensor, context: Tensor, videos: Groups) -> Tensor:
+        """The same of [x ‖ context[owner]], for x [N, F] and context [V, G] of each row's video -> [N, classes].
 
         The share of the context in the first product is computed once for each of its rows, unless dropout treats
         every node on its own.
         """
         if self.training and self.dropout.p > 0:
-            return self(torch.cat([x, context.index_select(0, owner)], dim=1))
+            return self(torch.cat([x, of_owner(context, videos)], dim=1))
         first = self["0"]
         assert isinstance(first, NormedLinear)
         own, shared = first.weight.split([x.shape[1], context.shape[1]], dim=1)
-        hidden = F.linear(x, own, first.bias) + F.linear(context, shared).index_select(0, owner)
+        hidden = F.linear(x, own, first.bias) + of_owner(F.linear(context, shared), videos)
         return self["out"](self["1"](torch.relu_(first.norm(full_precision(hidden)))))
 
 
@@ -96,22 +99,14 @@ def segment_mean(x: Tensor, nodes: SegmentNodes) -> Tensor:
     """Mean of the rows of x [N, F] that lie in each segment -> [S, F]; segments may overlap and an empty one gives
     zeros.
 
-    Compiled on a CPU, in time linear in nodes and segments; one row a node and segment otherwise.
+    Compiled on a CPU, in time linear in nodes and segments; one row a node and segment on the portable path.
     """
     x = full_precision(x)
-    if x.device.type == "cpu" and x.dtype == torch.float32:
+    if is_compiled(x):
         return _RangeMeans.apply(x, nodes)
-    return segment_mean_by_node(x, nodes)
-
-
-def segment_mean_by_node(x: Tensor, nodes: SegmentNodes) -> Tensor:
-    """`segment_mean` over lists of nodes: the readable form, for any device."""
-    counts = nodes.last - nodes.first
-    offsets = torch.cumsum(counts, 0) - counts
-    if not nodes.total:
-        return x.new_zeros(len(counts), x.shape[1])
-    shift = torch.repeat_interleave(nodes.first - offsets, counts, output_size=nodes.total)
-    return F.embedding_bag(torch.arange(nodes.total, device=x.device) + shift, x, offsets, mode="mean")
+    means = nodes.prepared().means
+    assert means is not None
+    return sum_rows(x, means)
 
 
 class _RangeMeans(torch.autograd.Function):
@@ -130,15 +125,46 @@ class _RangeMeans(torch.autograd.Function):
         return grad_x, None
 
 
-def video_max(x: Tensor, video: Tensor, videos: int) -> Tensor:
+def video_max(x: Tensor, videos: Groups) -> Tensor:
     """Maximum over the nodes [N, F] of each video -> [videos, F]."""
-    index = video[:, None].expand_as(x)
-    return x.new_full((videos, x.shape[1]), -torch.inf).scatter_reduce(0, index, x, "amax")
+    if not is_compiled(x):
+        sums = videos.prepared().sums
+        assert sums is not None
+        return sum_rows(x, sums.padded).unflatten(0, (videos.count, -1)).amax(dim=1)
+    index = videos.owner[:, None].expand_as(x)
+    return x.new_full((videos.count, x.shape[1]), -torch.inf).scatter_reduce(0, index, x, "amax")
 
 
-def video_mean(x: Tensor, video: Tensor, videos: int) -> Tensor:
+def video_mean(x: Tensor, videos: Groups) -> Tensor:
     """Mean over the nodes [N, F] of each video -> [videos, F]."""
     x = full_precision(x)
-    total = x.new_zeros(videos, x.shape[1]).index_add(0, video, x)
-    count = x.new_zeros(videos).index_add(0, video, torch.ones_like(video, dtype=x.dtype))
+    if not is_compiled(x):
+        sums = videos.prepared().sums
+        assert sums is not None
+        return sum_rows(x, sums.means)
+    total = x.new_zeros(videos.count, x.shape[1]).index_add(0, videos.owner, x)
+    count = x.new_zeros(videos.count).index_add(0, videos.owner, torch.ones_like(videos.owner, dtype=x.dtype))
     return total / count.clamp(min=1)[:, None]
+
+
+def of_owner(x: Tensor, groups: Groups) -> Tensor:
+    """The row of x [groups, F] that each of the N rows belongs to -> [N, F]."""
+    if is_compiled(x):
+        return x.index_select(0, groups.owner)
+    sums = groups.prepared().sums
+    assert sums is not None
+    return sum_rows(x, sums.owner)
+
+
+def level_scales(scales: Tensor, pyramid: Pyramid, levels: Groups) -> Tensor:
+    """The scale of the level, out of `scales` [L], of each node of all levels -> [N, 1]."""
+    if is_compiled(scales):
+        return torch.cat([scales[level.index].expand(len(level.pos)) for level in pyramid])[:, None]
+    return of_owner(scales[: levels.count, None], levels)
+
+
+def repeat_each(x: Tensor, times: int) -> Tensor:
+    """Each row of x [N, F] so many times in a row -> [N * times, F]."""
+    if is_compiled(x):
+        return x.repeat_interleave(times, dim=0)
+    return x[:, None].expand(-1, times, -1).flatten(0, 1)

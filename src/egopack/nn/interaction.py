@@ -12,6 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from egopack.nn.dropout import Dropout
+from egopack.nn.sums import is_compiled
 from egopack.nn.tdgc import NEGATIVE_SLOPE
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def smallest(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k smallest of each row of x [N, P], smallest first: values and indices [N, k]. Compiled on a CPU, where of
     equal ones the earlier comes first.
     """
-    if x.device.type != "cpu" or x.dtype != torch.float32:
+    if not is_compiled(x):
         return x.topk(k, largest=False)
     values, index = x.new_empty(len(x), k), torch.empty(len(x), k, dtype=torch.int64)
     egopack_native.smallest(x.contiguous(), values, index)
@@ -53,7 +54,7 @@ def gather(x: Tensor, index: Tensor, weight: Tensor | None) -> Tensor:
     """Mean, or sum by weight [N, k], of the rows of x [P, F] that index [N, k] names -> [N, F]; x alone gets a
     gradient.
     """
-    if x.device.type == "cpu" and x.dtype == torch.float32:
+    if is_compiled(x):
         return _Gather.apply(x, index, weight)
     return gather_by_bag(x, index, weight)
 

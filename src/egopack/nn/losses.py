@@ -7,12 +7,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from egopack.labels import UNLABELLED
+from egopack.nn.sums import is_compiled
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over all labels [N]; a label -1 adds 0 but counts in the mean; 0 without any. logits [N, C] -> scalar"""
-    losses = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="none")
-    return losses.mean() if len(losses) else losses.sum()
+    if is_compiled(logits):
+        losses = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="none")
+        return losses.mean() if len(losses) else losses.sum()
+    chosen = labels[:, None] == torch.arange(logits.shape[1], device=labels.device)  # torch's is on its list
+    return -torch.where(chosen, F.log_softmax(logits, dim=1), 0).sum() / max(len(labels), 1)
 
 
 def sigmoid_focal(logits: Tensor, target: Tensor, *, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from egopack.data.pyramid import Pyramid
+from egopack.data.pyramid import Joined, Pyramid
+from egopack.nn.sums import is_compiled
 
 LARGEST_S = 10_000.0  # the highest level takes all that is longer
 SAME_LENGTH_S = 1e-3
@@ -37,41 +38,36 @@ def node_ranges(pyramid: Pyramid) -> list[tuple[float, float]]:
 
 
 def assign_targets(
-    pyramid: Pyramid, segments: Tensor, labels: Tensor, counts: Sequence[int], classes: int
+    pyramid: Pyramid, nodes: Joined, segments: Tensor, labels: Tensor, places: Tensor, classes: int
 ) -> NodeTargets:
-    """Targets of all nodes from the segments [S, 2] (seconds) and classes [S] of all videos, `counts` of them in each.
+    """Targets of the `nodes` of all levels from the segments [S, 2] (seconds) and classes [S] of all videos; `places`
+    [videos, most] are those of each, S where there is none.
 
     Of the segments that a node is eligible for the shortest is regressed; its classes are those of all eligible ones
     as short as that.
     """
-    pos = torch.cat([level.pos for level in pyramid])
-    video = torch.cat([level.video for level in pyramid])
-    parts = [(level, *limits) for level, limits in zip(pyramid, node_ranges(pyramid), strict=True)]
-    extent = torch.cat([torch.full_like(level.pos, level.extent) for level, _, _ in parts])
-    low = torch.cat([torch.full_like(level.pos, limit) for level, limit, _ in parts])
-    high = torch.cat([torch.full_like(level.pos, limit) for level, _, limit in parts])
-    most = max(counts, default=0)
-    if not most:
-        return NodeTargets(
-            torch.zeros_like(video, dtype=torch.bool),
-            torch.zeros(len(pos), 2, device=pos.device),
-            pos.new_zeros(len(pos), classes),
-        )
-    # one row of segments a video, padded with segments of length 0 that no node is inside of
-    column = torch.cat([torch.arange(count) for count in counts]).to(pos.device)
-    row = torch.cat([torch.full((count,), index) for index, count in enumerate(counts)]).to(pos.device)
-    table = pos.new_zeros(len(counts), most, 2)
-    table[row, column] = segments.to(pos.dtype)
-    label = torch.zeros(len(counts), most, dtype=torch.int64, device=pos.device)
-    label[row, column] = labels
-    start, end = table[video].unbind(-1)  # (N, S_max)
-    left, right = pos[:, None] - start, end - pos[:, None]
+    pos, extent = nodes.pos[:, None], nodes.extent[:, None]
+    if not places.shape[1]:
+        positive = torch.zeros_like(nodes.pos, dtype=torch.bool)
+        return NodeTargets(positive, pos.new_zeros(len(pos), 2), pos.new_zeros(len(pos), classes))
+    limits = node_ranges(pyramid)
+    low = torch.where(nodes.levels.owner == 0, limits[0][0], nodes.extent)[:, None]
+    high = torch.where(nodes.levels.owner == len(limits) - 1, LARGEST_S, 4 * nodes.extent)[:, None]
+    # no node is inside of a segment of length 0
+    own = places[nodes.videos.owner]
+    start, end = F.pad(segments.to(pos.dtype), (0, 0, 0, 1))[own].unbind(-1)  # (N, most)
+    left, right = pos - start, end - pos
     reach = torch.maximum(left, right)
-    eligible = (torch.minimum(left, right) > 0) & (reach >= low[:, None]) & (reach <= high[:, None])
+    eligible = (torch.minimum(left, right) > 0) & (reach >= low) & (reach <= high)
     length = torch.where(eligible, end - start, torch.inf)
     shortest, chosen = length.min(dim=1, keepdim=True)
     as_short = eligible & (length <= shortest + SAME_LENGTH_S)
-    one_hot = pos.new_zeros(len(pos), classes).scatter_reduce(1, label[video], as_short.to(pos.dtype), "amax")
-    offsets = torch.cat([left.gather(1, chosen), right.gather(1, chosen)], dim=1) / extent[:, None]
+    label = F.pad(labels, (0, 1))[own]
+    if is_compiled(pos):
+        one_hot = pos.new_zeros(len(pos), classes).scatter_reduce(1, label, as_short.to(pos.dtype), "amax")
+    else:
+        is_class = label[:, :, None] == torch.arange(classes, device=label.device)
+        one_hot = (is_class & as_short[:, :, None]).any(dim=1).to(pos.dtype)
+    offsets = torch.cat([left.gather(1, chosen), right.gather(1, chosen)], dim=1) / extent
     positive = eligible.any(dim=1)
     return NodeTargets(positive, torch.where(positive[:, None], offsets, 0.0), one_hot)

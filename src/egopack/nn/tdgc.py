@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import egopack_native
@@ -11,7 +12,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from egopack.data.pyramid import Edges
+from egopack.data.sparse import Sparse
 from egopack.nn.precision import full_precision
+from egopack.nn.sums import add_up, is_compiled, sum_rows
 
 NEGATIVE_SLOPE = 0.2
 MOST_DISTANCES = 256  # beyond, the graph is irregular and a table of gates is as long as the list of edges
@@ -81,28 +84,60 @@ def aggregate(
 ) -> Tensor:
     """Sum or mean over the neighbors of sign * gate * message, added to `onto`, whose memory may become the result's.
 
-    Compiled on a CPU where few distinct distances occur, as on any regular grid; edge by edge otherwise.
+    Compiled on a CPU where few distinct distances occur, as on any regular grid.
     Shapes: message [N, H], gates [U, H] or None, onto [N, H] or None -> [N, H].
     """
+    message, onto = full_precision(message), None if onto is None else full_precision(onto)
     few = gates is None or len(gates) <= MOST_DISTANCES
-    if message.device.type == "cpu":
-        message, onto = full_precision(message), None if onto is None else full_precision(onto)
-    if few and message.device.type == "cpu" and message.dtype == torch.float32:
+    if few and is_compiled(message):
         return _Compiled.apply(message, gates, torch.zeros_like(message) if onto is None else onto, edges, signed, mean)
-    return aggregate_by_edge(message, gates, edges, signed=signed, mean=mean, onto=onto)
+    if gates is None:
+        gates = message.new_ones(len(edges.distances), message.shape[1])
+    edges = edges.prepared()
+    assert edges.sums is not None
+    table = edges.sums.table
+    if table is not None:
+        out = _ByDistance.apply(message, gates, weighted(table, edges, signed=signed, mean=mean))
+    else:
+        out = _by_edge(message, gates, edges, signed=signed, mean=mean)
+    return out if onto is None else onto + out
 
 
-def aggregate_by_edge(
-    message: Tensor, gates: Tensor | None, edges: Edges, *, signed: bool, mean: bool, onto: Tensor | None = None
-) -> Tensor:
-    """`aggregate` with one row an edge: the readable form, for any graph and device."""
+def weighted(matrix: Sparse, edges: Edges, *, signed: bool, mean: bool) -> Sparse:
+    """A matrix that has the edges as its entries, in their order, with the weight that each of them has."""
+    if signed and mean:
+        return matrix
     weight = edges.sign if signed else torch.ones_like(edges.sign)
     if mean:
         weight = weight / edges.degree[edges.target]
-    per_edge = message[edges.source] * weight[:, None].to(message.dtype)
-    if gates is not None:
-        per_edge = per_edge * gates[edges.distance_id].to(message.dtype)
-    return (torch.zeros_like(message) if onto is None else onto).index_add(0, edges.target, per_edge)
+    back = weight[matrix.order]
+    return replace(matrix, rows=replace(matrix.rows, weight=weight), back=replace(matrix.back, weight=back))
+
+
+def _by_edge(message: Tensor, gates: Tensor, edges: Edges, *, signed: bool, mean: bool) -> Tensor:
+    """`aggregate` with one row an edge, for any graph."""
+    sums = edges.sums
+    assert sums is not None
+    assert sums.ends is not None and sums.source is not None and sums.distance is not None  # noqa: PT018
+    per_edge = sum_rows(message, sums.source) * sum_rows(gates, sums.distance)
+    return sum_rows(per_edge, weighted(sums.ends, edges, signed=signed, mean=mean))
+
+
+class _ByDistance(torch.autograd.Function):
+    """`aggregate` with one row a node and distance, and the gradients by the transpose."""
+
+    @staticmethod
+    def forward(ctx: Any, message: Tensor, gates: Tensor, matrix: Sparse) -> Tensor:
+        ctx.matrix = matrix
+        ctx.save_for_backward(message, gates)
+        return add_up((message * gates[:, None]).flatten(0, 1), matrix.rows)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        message, gates = ctx.saved_tensors
+        received = add_up(grads[0].contiguous(), ctx.matrix.back).unflatten(0, (len(gates), len(message)))
+        return (received * gates[:, None]).sum(0), (received * message).sum(1), None
 
 
 class _Compiled(torch.autograd.Function):

@@ -33,7 +33,7 @@ def set_up(runtime: RuntimeParams, seed: int | None = None) -> torch.device:
         torch.manual_seed(seed)
     device = pick_device("cpu" if anywhere else runtime.device)
     # use_deterministic_algorithms would import the compiler too, which takes as long as all the rest of torch
-    torch.set_deterministic_debug_mode("warn" if device.type == "cuda" else "error")
+    torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # no memory is read before it is written
     return device
 

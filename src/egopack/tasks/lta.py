@@ -12,8 +12,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from egopack.data.batch import Batch, move
+from egopack.data.batch import Batch
 from egopack.data.footage import Footage
+from egopack.data.moving import move
 from egopack.data.pyramid import Edges, radius_edges
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
@@ -23,7 +24,7 @@ from egopack.ego4d.sources.fho_lta import Action
 from egopack.ego4d.submissions import lta_submission
 from egopack.labels import UNLABELLED, Labels
 from egopack.nn.fusion import Streams, fuse
-from egopack.nn.heads import Classifier, video_max
+from egopack.nn.heads import Classifier, repeat_each, video_max
 from egopack.nn.losses import cross_entropy
 from egopack.nn.tdgc import TDGC
 from egopack.params import ModelParams, Strict, TaskParams, Width
@@ -139,12 +140,12 @@ class LongTermAnticipation(Task):
         return samples
 
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
-        return video_max(features[0], batch.pyramid[0].video, len(batch))
+        return video_max(features[0], batch.pyramid[0].videos)
 
     def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
         horizon = self.params.samples.horizon
         video = fuse(self.align([self.neck(levels[0])], batch), streams)
-        nodes = video.repeat_interleave(horizon, dim=0)
+        nodes = repeat_each(video, horizon)
         edges = anticipation_edges(len(video), horizon, self.model.radius, nodes.device)
         for conv in self.convolutions():
             nodes = torch.relu(conv(nodes, edges))
@@ -270,7 +271,8 @@ def observed_rows(observed: Sequence[Action], key: str, source: SampleSource, sp
 def anticipation_edges(videos: int, horizon: int, radius: float, device: torch.device) -> Edges:
     """Edges between the Z future actions of every video, at positions 0 ... Z-1."""
     pos = np.tile(np.arange(horizon, dtype=np.float32), videos)
-    return move(radius_edges(pos, [horizon] * videos, radius), device)
+    edges = radius_edges(pos, [horizon] * videos, radius)
+    return edges if device.type == "cpu" else move(edges.prepared(), device)
 
 
 def sample_classes(probability: np.ndarray, candidates: int, generator: np.random.Generator) -> np.ndarray:

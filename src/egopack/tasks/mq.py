@@ -31,7 +31,7 @@ from egopack.ego4d.submissions import mq_submission
 from egopack.errors import UserError
 from egopack.labels import Labels
 from egopack.nn.fusion import Streams, fuse
-from egopack.nn.heads import Classifier, NormedLinear, Readout, video_mean
+from egopack.nn.heads import Classifier, NormedLinear, Readout, level_scales, video_mean
 from egopack.nn.losses import diou_1d, sigmoid_focal
 from egopack.nn.targets import assign_targets
 from egopack.params import Count, ModelParams, NoParams, Positive, Strict, TaskParams
@@ -177,18 +177,18 @@ class MomentQueries(Task):
             features = (features + sum(self.neck(stream) for stream in streams.values())) / (1 + len(streams))
         else:
             features = fuse(features, streams)
-        video = torch.cat([level.video for level in batch.pyramid])
-        context = video_mean(features, video, len(batch))
-        scale = torch.cat([self.scales[level.index].expand(len(level.pos)) for level in batch.pyramid])
+        nodes = batch.nodes()
+        context = video_mean(features, nodes.videos)
+        scale = level_scales(self.scales, batch.pyramid, nodes.levels)
         bound = torch.relu if self.model.offsets == "relu" else softplus
-        offsets = bound(self.regressor["out"](self.regressor["0"](features))) * scale[:, None]
-        return {"class_logits": self.classifier.with_context(features, context, video), "offsets": offsets}
+        offsets = bound(self.regressor["out"](self.regressor["0"](features))) * scale
+        return {"class_logits": self.classifier.with_context(features, context, nodes.videos), "offsets": offsets}
 
     def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         logits, offsets = outputs["class_logits"].float(), outputs["offsets"].float()
         truth = batch.targets
         target = assign_targets(
-            batch.pyramid, truth["segments"], truth["classes"], batch.counts["classes"], logits.shape[1]
+            batch.pyramid, batch.nodes(), truth["segments"], truth["classes"], batch.places("classes"), logits.shape[1]
         )
         positives = batch.total(target.positive.sum().to(self.normalizer.dtype)).clamp(min=1)
         if self.training:

@@ -70,7 +70,7 @@ class ScenarioRecognition(Task):
         return footage.clips({})
 
     def align(self, features: Sequence[Tensor], batch: Batch) -> Tensor:
-        return video_mean(features[0], batch.pyramid[0].video, len(batch))
+        return video_mean(features[0], batch.pyramid[0].videos)
 
     def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
         return {"logits": self.classifier(fuse(self.align([self.neck(levels[0])], batch), streams))}

@@ -23,6 +23,7 @@ MANIFEST = Path("data/manifest")
 CODE = Path("data/code")
 SHARDS = Path("data/shards")
 VIDEOS = Path("data/videos.csv")
+SPLIT = Path("data/split.csv")
 SAMPLES = Path("data/samples")
 PACKS = Path("data/packs")
 MODELS = Path("data/models")
@@ -35,7 +36,8 @@ CONSULTED = Path("data/consulted")
 REPORT = METRICS / "report.html"
 SCRATCH = Path("data/scratch")
 JOBS = Path("data/jobs")
-ROOT_VARIABLE = "EGO4D_ROOT"
+ROOT_VARIABLES = {"ego4d": "EGO4D_ROOT", "epic": "EPIC_ROOT"}  # by data.source
+ANY_FOOTAGE = "FOOTAGE_ROOT"
 COPIES = ".dvc/tmp/exps"  # of experiments, in the original checkout
 
 
@@ -69,8 +71,8 @@ def original(path: Path) -> Path:
 
 
 def raw_root(params: Params, given: Path | None = None) -> Path:
-    """Where Ego4D is: `given`, else $EGO4D_ROOT, else `data.root`; a relative path that an experiment's copy lacks is
-    looked for in the original.
+    """Where the raw data is: `given`, else $EGO4D_ROOT or that of the source, else `data.root`; a relative path that an
+    experiment's copy lacks is looked for in the original.
 
     Raises:
         UserError: there is no such folder.
@@ -78,15 +80,20 @@ def raw_root(params: Params, given: Path | None = None) -> Path:
     from egopack.ego4d.manifest import how_to_fetch
     from egopack.errors import UserError
 
-    named = os.environ.get(ROOT_VARIABLE)
-    source = "--root" if given else f"${ROOT_VARIABLE}" if named else f"{PARAMS}: data.root"
-    root = Path(given or named or params.data.root).expanduser()
+    data = params.data
+    variable = ROOT_VARIABLES.get(data.source, ANY_FOOTAGE)
+    named = os.environ.get(variable)
+    source = "--root" if given else f"${variable}" if named else f"{PARAMS}: data.root"
+    root = Path(given or named or data.root).expanduser()
     for candidate in (root, original(root)):
         if candidate.is_dir():
             return candidate
+    problem = f"{source}: {str(root)!r} is not a folder"
+    if data.source != "ego4d":
+        raise UserError(f"{problem}; name the one that holds the annotations and features/")
     raise UserError(
-        f"{source}: {str(root)!r} is not a folder; mount Ego4D there, or name another folder; to have the files, "
-        + how_to_fetch(root, params.data.version, params.data.features)
+        f"{problem}; mount Ego4D there, or name another folder; to have the files, "
+        + how_to_fetch(root, data.version, data.features)
     )
 
 

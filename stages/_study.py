@@ -15,7 +15,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from stages._common import PARAMS, ROOT_VARIABLE, SCRATCH
+from stages._common import ANY_FOOTAGE, PARAMS, ROOT_VARIABLES, SCRATCH
 
 Run = tuple[str, str, int, Any]  # question, variant, seed, what to set
 Row = dict[str, Any]
@@ -51,7 +51,7 @@ class Clone:
         write_settings(self.folder / PARAMS, settings)
         parts = [regime.split("/") for regime in regimes]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        for name in ("DVC_ROOT", ROOT_VARIABLE):
+        for name in ("DVC_ROOT", *ROOT_VARIABLES.values(), ANY_FOOTAGE):
             environment.pop(name, None)
         with (self.folder / LOG).open("a", encoding="utf-8") as log:
             print(json.dumps(settings), file=log, flush=True)

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
-from stages._common import MANIFEST, PARAMS, SCRATCH, Stage, load_all, original, raw_root
+from stages._common import MANIFEST, PARAMS, SCRATCH, SPLIT, Stage, load_all, original, raw_root
 
 
 @click.command(cls=Stage)
-@click.option("--root", type=click.Path(path_type=Path), help="Check this copy of Ego4D, not the one of params.yaml.")
+@click.option(
+    "--root", type=click.Path(path_type=Path), help="Check this copy of the raw data, not the one of params.yaml."
+)
 @click.option("--rows", is_flag=True, help="Read every feature row too, to find NaN and Inf (slow: all of the files).")
 @click.option("--full", is_flag=True, help="Read every file whole too, and compare with data/manifest (slow as well).")
 def main(root: Path | None, rows: bool, full: bool) -> None:
@@ -22,10 +24,16 @@ def main(root: Path | None, rows: bool, full: bool) -> None:
     if a file cannot be trusted or read. --full finds what size and times of a file do not tell: that its content is not
     what was fingerprinted; the checksums are remembered, so that the next run takes notice.
 
-    The raw root is --root, else $EGO4D_ROOT, else `data.root` in params.yaml. Nothing else is written.
+    Of footage of one's own a second table tells which tasks are possible, and of every set of classes how many segments
+    each class has.
+
+    The raw root is --root, else $EGO4D_ROOT ($EPIC_ROOT, $FOOTAGE_ROOT by `data.source`), else `data.root` in
+    params.yaml. Nothing else is written.
     """
     params = load_all()
     from egopack.checksums import NOTE, Checksums
+    from egopack.footage.overview import overview
+    from egopack.footage.splits import read_splits
     from egopack.preparation.check import check_content, check_data, table
     from egopack.runtime.progress import counting, progress
     from egopack.tasks.base import check_task
@@ -35,13 +43,13 @@ def main(root: Path | None, rows: bool, full: bool) -> None:
     storage = data.storage if rows else None
     with progress(0, "rows", "video") as bar:
         told = counting(bar)
-        report, problems = check_data(
-            folder, data.version, data.features, blocks, tolerated=data.tolerate, storage=storage, progress=told
-        )
+        splits = read_splits(SPLIT)
+        report, problems = check_data(folder, data, blocks, splits, storage=storage, progress=told)
     if full:
         with progress(0, "checksums", "file") as bar, Checksums(original(SCRATCH) / NOTE, again=True) as read:
-            problems += check_content(folder, data.version, data.features, blocks, MANIFEST, read, counting(bar))
-    click.echo(f"{folder}, {data.version}\n\n{table(report)}", nl=False)
+            problems += check_content(folder, data, blocks, MANIFEST, read, counting(bar))
+    title = data.version if data.source == "ego4d" else data.source
+    click.echo(f"{folder}, {title}\n\n{table(report)}{overview(data, folder, splits)}", nl=False)
     for problem in dict.fromkeys(problems):
         click.echo(f"Error: {problem}", err=True)
     if problems:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from stages._common import MANIFEST, PARAMS, SCRATCH, Stage, load_all, original, raw_root, start_folder
+from stages._common import MANIFEST, PARAMS, SCRATCH, SPLIT, Stage, load_all, original, raw_root, start_folder
 
 
 @click.command(cls=Stage)
 def main() -> None:
-    """Write data/manifest: names, sizes and checksums of the raw files, never where they are.
+    """Write data/manifest: names, sizes and checksums of the raw files, never where they are; and data/split.csv where
+    the videos of a table have no split: those that are in it keep theirs.
 
     The same is noted of every checkpoint that params.yaml names as `extras.start_from` of a training. The raw root is
     $EGO4D_ROOT, else `data.root` in params.yaml. Fails with a list when a file is missing. Every file is read whole,
@@ -18,27 +19,27 @@ def main() -> None:
     params = load_all()
     tell_what_differs(params.runtime.reproducible)
     from egopack.checksums import NOTE, Checksums
-    from egopack.ego4d.manifest import fingerprint
-    from egopack.ego4d.sources.table import SOURCES
-    from egopack.errors import UserError
     from egopack.files import write_json
+    from egopack.footage.sources import drawn_splits, manifests, named_sources
+    from egopack.footage.splits import read_splits, write_splits
     from egopack.model import initial_weights
     from egopack.runtime.progress import counting, progress
 
     begins = initial_weights.initial_checkpoints(params)
     folders = {training: None if folder is None else start_folder(folder) for training, folder in begins.items()}
-    named = {task: block.annotations for task, block in params.tasks.items()}
-    for task, source in named.items():
-        if source not in list(SOURCES):
-            raise UserError(f"{PARAMS}: tasks.{task}.annotations: {source!r} is not one of {', '.join(SOURCES)}")
-    root, data, sources = raw_root(params), params.data, sorted(set(named.values()))
+    data = params.data
+    sources = named_sources(data, {task: block.annotations for task, block in params.tasks.items()}, PARAMS)
+    root = raw_root(params)
     with progress(0, "checksums", "file") as bar, Checksums(original(SCRATCH) / NOTE) as checksums:
-        manifests = fingerprint(root, data.version, data.features, sources, checksums, counting(bar))
-    for name, manifest in manifests.items():
+        splits = drawn_splits(data, root, sources, read_splits(SPLIT))
+        found = manifests(data, root, sources, splits, checksums, counting(bar))
+    if splits:
+        write_splits(SPLIT, splits)
+    for name, manifest in found.items():
         write_json(MANIFEST / f"{name}.json", manifest)
     for training, folder in folders.items():
         write_json(MANIFEST / "start_from" / f"{training}.json", initial_weights.fingerprint(folder))
-    click.echo(f"{MANIFEST}: {', '.join(manifests)}")
+    click.echo(f"{MANIFEST}: {', '.join(found)}")
 
 
 def tell_what_differs(reproducible: str) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import click
 
-from stages._common import PARAMS, SAMPLES, VIDEOS, Stage, raw_root
+from stages._common import PARAMS, SAMPLES, SPLIT, VIDEOS, Stage, raw_root
 from stages._inputs import Reads, load
 
 READS = Reads(
-    ("data.version", "data.features", "data.tolerate", "tasks.{task}.annotations", "tasks.{task}.samples"),
+    (
+        *("data.source", "data.version", "data.file", "data.split", "data.features", "data.tolerate"),
+        *("tasks.{task}.annotations", "tasks.{task}.samples"),
+    ),
     tasks=("{task}",),
     each="tasks",
 )
@@ -23,18 +26,20 @@ def main(task: str) -> None:
     """
     params = load(READS)
     from egopack.data.shard_reader import video_lengths
-    from egopack.ego4d.annotations import Annotations
+    from egopack.footage.sources import open_annotations
+    from egopack.footage.splits import read_splits
     from egopack.preparation.index import index_task
     from egopack.tasks.base import check_task, load_task
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
-    annotations = Annotations(raw_root(params), params.data.version)
+    rows = video_lengths(VIDEOS)
+    annotations = open_annotations(params.data, raw_root(params), rows, read_splits(SPLIT))
     report = index_task(
         task,
         load_task(task),
         block,
         annotations,
-        video_lengths(VIDEOS),
+        rows,
         params.data.features,
         SAMPLES / task,
         params.data.tolerate,

@@ -158,6 +158,9 @@ class FakeAnnotations:
         self._actions, self._windows, self._moments = actions, windows, moments
         self._scenarios = scenarios or {}
 
+    def of(self, source: str) -> FakeAnnotations:
+        return self
+
     def found(self, source: str, split: str) -> dict[str, int]:
         return {"actions": len(self._actions), "windows": len(self._windows)}
 

@@ -13,6 +13,7 @@ from egopack.data.splits import read_labels, read_split
 from egopack.ego4d.sources.table import SOURCES
 from egopack.errors import UserError
 from egopack.evaluation.predict import predict
+from egopack.footage.annotations import FAMILIES
 from egopack.model.checkpoint import load_checkpoint, save_checkpoint
 from egopack.model.prototypes import build_prototypes
 from egopack.model.regimes import multi_network, novel_network, single_network
@@ -68,11 +69,13 @@ def test_a_block_is_checked_by_its_task() -> None:
 
 @pytest.mark.parametrize("name", [*small.TASKS, "scenario"])
 def test_a_source_that_a_task_cannot_read(name: str) -> None:
-    (known,) = load_task(name).sources
-    assert known in SOURCES
-    other = "moments" if known != "moments" else "fho_lta"
-    message = rf"^params\.yaml: tasks\.{name}\.annotations: '{other}', but {name} can read only {known}$"
-    assert check_task(name, BLOCK | {"annotations": known}).annotations == known
+    known = load_task(name).sources
+    assert known[0] in SOURCES
+    assert set(known[1:]) <= {*FAMILIES}
+    other = "moments" if "moments" not in known else "fho_lta"
+    message = rf"^params\.yaml: tasks\.{name}\.annotations: '{other}', but {name} can read only {', '.join(known)}$"
+    for source in known:
+        assert check_task(name, BLOCK | {"annotations": source}).annotations == source
     with pytest.raises(UserError, match=message):
         check_task(name, BLOCK | {"annotations": other})
 

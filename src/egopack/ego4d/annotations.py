@@ -31,6 +31,10 @@ class Annotations:
     version: str
     _read: dict[tuple[str, str], tuple[list[Any], Skipped]] = field(default_factory=dict, repr=False, compare=False)
 
+    def of(self, source: str) -> Annotations:
+        """The annotations as a task sees them whose block names `source`."""
+        return self
+
     def records(self, source: Source[Record], split: str, skips: Skips) -> list[Record]:
         """The records of a source's file of a split, in file order."""
         assert source.read is not None, "a source of records has a reader"
@@ -148,7 +152,7 @@ def _in_one_place(actions: list[Action], skips: Skips) -> list[Action]:
     return out
 
 
-def _place(action: Action) -> tuple[str, int, int]:
+def _place(action: Action) -> tuple[str, float, float]:
     return action.video_uid, action.clip_start, action.clip_end
 
 

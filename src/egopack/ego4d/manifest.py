@@ -46,8 +46,19 @@ def fingerprint(
         files = [*source_files(root, version, source), *optional_files(root, version, source)]
         present = [path for path in files if path.exists()]
         manifests[source] = {"version": version, "files": {path.name: file_entry(path, known) for path in present}}
+    return manifests | feature_manifests(root, feature_sets, known, progress)
+
+
+def feature_manifests(
+    root: Path, feature_sets: Iterable[str], checksums: Checksums, progress: Callable[[int, int], None]
+) -> dict[str, Any]:
+    """Those of feature sets, as `fingerprint`; UserError where one has no file."""
+    manifests: dict[str, Any] = {}
     for name in feature_sets:
-        manifests[f"features/{name}"] = {"files": _stamps(layout.feature_dir(root, name), known, progress)}
+        folder = layout.feature_dir(root, name)
+        if not folder.is_dir() or not _feature_names(folder):
+            raise UserError(f"{folder}: no feature file in it; put one of each video there")
+        manifests[f"features/{name}"] = {"files": _stamps(folder, checksums, progress)}
     return manifests
 
 

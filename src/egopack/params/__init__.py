@@ -17,7 +17,7 @@ from egopack.params.checks import (
     Width,
     check,
 )
-from egopack.params.data import DataParams, FeatureSet, SyntheticParams, Tolerable
+from egopack.params.data import DataParams, FeatureSet, SplitParams, SyntheticParams, Tolerable
 from egopack.params.load import Params, load_params
 from egopack.params.model import (
     BackboneParams,
@@ -57,6 +57,7 @@ __all__ = [
     "RuntimeParams",
     "Seconds",
     "Seed",
+    "SplitParams",
     "Strict",
     "SyntheticParams",
     "TaskBlock",

@@ -23,10 +23,28 @@ class FeatureSet(Strict):
 Tolerable = Literal["rows", "rate", "seconds", "ends", "splits", "names"]
 
 
+class SplitParams(Strict):
+    """How videos are split, where the source does not say."""
+
+    seed: Seed = Field(0, description="draws which groups of videos validate")
+    val: Fraction = Field(0.2, description="share of the videos that validate")
+
+
 class DataParams(Strict):
     """Where the raw data is and how it is stored."""
 
-    root: str = Field(description="folder that holds annotations/ and features/; $EGO4D_ROOT overrides it")
+    source: Literal["ego4d", "table", "activitynet", "epic"] = Field(
+        "ego4d", description="form of the annotations: Ego4D's, a table of segments, ActivityNet's, EPIC-KITCHENS-100's"
+    )
+    root: str = Field(
+        description="folder that holds the annotations and features/; $EGO4D_ROOT overrides it, $EPIC_ROOT of epic, "
+        "$FOOTAGE_ROOT of table and activitynet"
+    )
+    file: str = Field(
+        "",
+        description="of table and activitynet: name of the file of segments in the root; empty takes the one there is",
+    )
+    split: SplitParams = Field(SplitParams(), description="split of the videos, where a table has none")
     version: Literal["v1", "v2"] = Field("v1", description="version of Ego4D's annotations")
     features: dict[FolderName, FeatureSet] = Field(
         min_length=1,

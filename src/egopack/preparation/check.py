@@ -15,12 +15,13 @@ from egopack.checksums import Checksums
 from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
 from egopack.ego4d.layout import SPLITS, feature_files, feature_uids
-from egopack.ego4d.manifest import check_whole, differences, fingerprint
+from egopack.ego4d.manifest import differences
 from egopack.ego4d.skips import Skipped, Skips
-from egopack.ego4d.sources.table import SOURCES
 from egopack.errors import UserError
 from egopack.files import read_json
-from egopack.params import FeatureSet, TaskBlock
+from egopack.footage.sources import check_files, families, open_annotations
+from egopack.footage.sources import manifests as fingerprints
+from egopack.params import DataParams, FeatureSet, TaskBlock
 from egopack.preparation.disagreements import Problem, judged, of_sets
 from egopack.preparation.index import NEEDED, SplitReport, index_split, nothing_usable
 from egopack.preparation.shards import ZEROED
@@ -62,22 +63,23 @@ class Report(TypedDict):
 
 def check_data(
     root: Path,
-    version: str,
-    features: Features,
+    data: DataParams,
     blocks: Mapping[str, TaskBlock],
+    splits: Mapping[str, str],
     *,
-    tolerated: Collection[str] = (),
     storage: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Report, list[str]]:
     """Count what every task finds under `root`, and say what stands in the way of training, one line each.
 
+    `splits` are those of videos that were drawn before.
     Of the feature files the headers are read; with `storage` (float16, float32) all rows too, as for the shards.
     """
     problems: list[str] = []
     videos: list[Video] = []
+    features = data.features
     try:
-        check_whole(root, version, features, sorted({block.annotations for block in blocks.values()} & {*SOURCES}))
+        check_files(data, root, _sources(data, blocks))
     except UserError as error:
         problems.append(str(error))
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -94,10 +96,13 @@ def check_data(
         ]
         rows, stored = _storable(pool, videos, features, storage, progress)
     report: Report = {"features": count_files(features, videos), "stored": stored, "tasks": {}}
-    annotations = Annotations(root, version)
-    about_sets = _check_sets(features, videos, annotations, tolerated, problems)
+    try:
+        annotations = open_annotations(data, root, rows, splits)
+    except UserError as error:
+        return report, list(dict.fromkeys([*problems, str(error)]))
+    about_sets = _check_sets(features, videos, annotations, data.tolerate, problems)
     for name, block in blocks.items():
-        found, about = _check_task(name, block, annotations, rows, features, tolerated, problems)
+        found, about = _check_task(name, block, annotations, rows, features, data.tolerate, problems)
         report["tasks"][name] = found
         # that rows do not fit their videos is told once, of the set
         problems += [text for kind, text in about if not (about_sets and kind == "rows")]
@@ -107,24 +112,28 @@ def check_data(
 
 def check_content(
     root: Path,
-    version: str,
-    features: Features,
+    data: DataParams,
     blocks: Mapping[str, TaskBlock],
     manifests: Path,
     checksums: Checksums,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[str]:
     """One line for each source and feature set whose files are not those that <manifests>/<name>.json notes."""
-    sources = sorted({block.annotations for block in blocks.values()} & {*SOURCES})
-    files = {name: manifests / f"{name}.json" for name in [*sources, *(f"features/{name}" for name in features)]}
+    sources = _sources(data, blocks)
+    files = {name: manifests / f"{name}.json" for name in [*sources, *(f"features/{name}" for name in data.features)]}
     noted = {name: read_json(path) for name, path in files.items() if path.exists()}
     if not noted:
         return [f"{manifests}: nothing is noted there to compare with; run python -m stages.fingerprint"]
     try:
-        now = fingerprint(root, version, features, sources, checksums, progress)
+        now = fingerprints(data, root, sources, {}, checksums, progress)
     except UserError as error:
         return [str(error)]
     return differences(noted, now)
+
+
+def _sources(data: DataParams, blocks: Mapping[str, TaskBlock]) -> list[str]:
+    """The sources of annotations that tasks name, as far as there are such."""
+    return sorted({block.annotations for block in blocks.values()} & {*families(data)})
 
 
 def collect(samples: Path, tasks: Iterable[str], shards: Path, manifests: Path, features: Iterable[str]) -> Report:

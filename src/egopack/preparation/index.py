@@ -61,7 +61,7 @@ def index_task(
             )
     for split, samples in found.items():
         write_samples(split_file(folder, split), samples)
-    labels = task.labels(annotations)
+    labels = task.labels(annotations.of(block.annotations))
     write_json(folder / LABELS, {key: list(value) for key, value in labels.items()})
     write_json(folder / "report.json", report)
     if problems:
@@ -81,7 +81,7 @@ def index_split(
 ) -> tuple[list[Sample], SplitReport, list[Problem]]:
     """The samples of a split, its part of the report, and what the files as a whole contradict themselves in."""
     name, first = next(iter(features.items()))
-    source = SampleSource(annotations, rows, Grid(first.stride, first.fps), Skips())
+    source = SampleSource(annotations.of(block.annotations), rows, Grid(first.stride, first.fps), Skips())
     samples = distinct(task.samples(source, split, block), source.skips)
     given = of_videos(name, first, rows, annotations.footage(), sorted(source.asked))
     given += annotations.twice(block.annotations, split, first.fps)

@@ -39,7 +39,7 @@ class ActionRecognition(Task):
     """
 
     Params = ArParams
-    sources: ClassVar = ("fho_lta",)
+    sources: ClassVar = ("fho_lta", "actions")
     headline: ClassVar = {"verb_top1": "max", "noun_top1": "max"}
     model: FusedModelParams
 
@@ -81,9 +81,11 @@ class ActionRecognition(Task):
                 "nouns": np.array([UNLABELLED if action.noun is None else action.noun for action in actions]),
             }
             pos = source.grid.positions(len(rows))
-            names = [f"{clip_uid}: action_idx {action.action_idx}" for action in actions]
-            source.count_rowless(pos, segments, "action that no feature row lies in", names)
-            samples.append(Sample(clip_uid, clip.video_uid, rows, pos, targets, segments))
+            items = [f"{clip_uid}: action_idx {action.action_idx}" for action in actions]
+            source.count_rowless(pos, segments, "action that no feature row lies in", items)
+            names = tuple(action.name for action in actions)
+            texts = {"names": names} if any(names) else {}
+            samples.append(Sample(clip_uid, clip.video_uid, rows, pos, targets, segments, texts=texts))
         return samples
 
     @classmethod

@@ -63,7 +63,7 @@ class SampleSource:
         return False
 
     def rows_within(
-        self, video_uid: str, frames: tuple[int, int], split: str, reason: str, item: str, early: str = ""
+        self, video_uid: str, frames: tuple[float, float], split: str, reason: str, item: str, early: str = ""
     ) -> np.ndarray:
         """The rows of a stretch [start, end) of a video that has features.
 

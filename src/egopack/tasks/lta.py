@@ -75,7 +75,7 @@ class LongTermAnticipation(Task):
 
     Params = LtaParams
     Decode = LtaDecode
-    sources: ClassVar = ("fho_lta",)
+    sources: ClassVar = ("fho_lta", "actions")
     headline: ClassVar = {"verb_ed": "min", "noun_ed": "min"}
     params: LtaParams
     model: LtaModel

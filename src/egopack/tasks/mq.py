@@ -114,7 +114,7 @@ class MomentQueries(Task):
 
     Params = MqParams
     Decode = MqDecode
-    sources: ClassVar = ("moments",)
+    sources: ClassVar = ("moments", "verbs", "nouns")
     headline: ClassVar = {"map": "max"}
     params: MqParams
     model: MqModel

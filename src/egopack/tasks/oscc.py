@@ -39,7 +39,7 @@ class ObjectStateChange(Task):
     """
 
     Params = OsccParams
-    sources: ClassVar = ("fho_oscc-pnr",)
+    sources: ClassVar = ("fho_oscc-pnr", "windows")
     headline: ClassVar = {"accuracy": "max"}
     model: FusedModelParams
 

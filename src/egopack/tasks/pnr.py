@@ -60,7 +60,7 @@ class PointOfNoReturn(Task):
     """
 
     Params = PnrParams
-    sources: ClassVar = ("fho_oscc-pnr",)
+    sources: ClassVar = ("fho_oscc-pnr", "windows")
     headline: ClassVar = {"error_s": "min"}
     model: FusedModelParams
 

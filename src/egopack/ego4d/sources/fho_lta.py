@@ -24,23 +24,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One row of fho_lta_*; all frames are of the parent video.
+    """One row of fho_lta_*; all frames are of the parent video, and whole but in footage of one's own.
 
     `start` and `end` may lie outside of the clip. `verb` and `noun` are ids (-1: no label), None on the test split.
     Without being `timed` an action holds its place in the sequence of its clip, and its labels, but where it lies
-    cannot be told.
+    cannot be told. `name` is under what its prediction is submitted, where a source has names of actions.
     """
 
     video_uid: str
     clip_uid: str
-    clip_start: int
-    clip_end: int
-    start: int
-    end: int
+    clip_start: float
+    clip_end: float
+    start: float
+    end: float
     action_idx: int
     verb: int | None
     noun: int | None
     timed: bool = True
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ class Moment:
     """One labelled segment, in frames of the parent video."""
 
     label: str
-    start: int
-    end: int
+    start: float
+    end: float
     primary: bool
 
 
@@ -38,8 +38,8 @@ class MomentsClip:
 
     video_uid: str
     clip_uid: str
-    start: int
-    end: int
+    start: float
+    end: float
     start_s: float
     end_s: float
     moments: tuple[Moment, ...]

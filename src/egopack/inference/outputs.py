@@ -75,12 +75,18 @@ def spans_of(table: pd.DataFrame) -> list[Span]:
     drawn, at the stretch after which they are.
     """
     if "step" not in table:
-        return [Span(one["start"], one["end"], one["label"], float(one["score"])) for one in table.to_dict("records")]
+        rows = table.to_dict("records")
+        return [Span(one["start"], one["end"], readable(one["label"]), float(one["score"])) for one in rows]
     spans = []
     for (start, end), own in table[table["sequence"] == 1].groupby(["start", "end"], sort=False):
-        labels = own.sort_values("step")["label"].to_list()
+        labels = [readable(label) for label in own.sort_values("step")["label"]]
         spans.append(Span(start, end, f"then {', '.join(labels[:STEPS])}", note=", ".join(labels[STEPS:])))
     return spans
+
+
+def readable(label: str) -> str:
+    """A class as people write it; files of annotations quote some, and have no spaces."""
+    return label.strip('"').replace("_", " ")
 
 
 def _by_task(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:

@@ -23,6 +23,7 @@ from egopack.data.footage import Footage
 from egopack.data.grid import Grid
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.challenges import Challenge
 from egopack.ego4d.layout import TEST
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
@@ -93,13 +94,14 @@ class Task(nn.Module, ABC):
 
     Class attributes: `Params` and `Decode` check the task's block of params.yaml; `sources` are the annotations that
     `samples` can read; `headline` maps the metrics that a comparison shows to the direction that is better ("max" or
-    "min").
+    "min"); `challenge` is what a server takes, if there is one.
     """
 
     Params: ClassVar[type[TaskParams]]
     Decode: ClassVar[type[Strict]] = NoParams
     sources: ClassVar[tuple[str, ...]]
     headline: ClassVar[dict[str, str]]
+    challenge: ClassVar[Challenge | None] = None
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
         """`hidden` is the backbone's width H, `labels` the number of classes of each label set, `streams` the support

@@ -18,6 +18,7 @@ from egopack.data.moving import move
 from egopack.data.pyramid import Edges, radius_edges
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.challenges import LTA
 from egopack.ego4d.layout import TEST
 from egopack.ego4d.skips import Skips
 from egopack.ego4d.sources.fho_lta import Action
@@ -77,6 +78,7 @@ class LongTermAnticipation(Task):
     Decode = LtaDecode
     sources: ClassVar = ("fho_lta", "actions")
     headline: ClassVar = {"verb_ed": "min", "noun_ed": "min"}
+    challenge: ClassVar = LTA
     params: LtaParams
     model: LtaModel
 

@@ -26,6 +26,7 @@ from egopack.detection.average_precision import (
 from egopack.detection.level_nodes import LevelNodes, nodes_of_videos, segments_of_nodes
 from egopack.detection.nms import suppress
 from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.challenges import MQ
 from egopack.ego4d.sources.moments import MomentsClip
 from egopack.ego4d.submissions import mq_submission
 from egopack.errors import UserError
@@ -116,6 +117,7 @@ class MomentQueries(Task):
     Decode = MqDecode
     sources: ClassVar = ("moments", "verbs", "nouns")
     headline: ClassVar = {"map": "max"}
+    challenge: ClassVar = MQ
     params: MqParams
     model: MqModel
     normalizer: Tensor

@@ -13,6 +13,7 @@ from egopack.data.batch import Batch
 from egopack.data.footage import Footage
 from egopack.data.samples import Sample, pooled_seconds
 from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.challenges import OSCC
 from egopack.ego4d.layout import TEST
 from egopack.ego4d.submissions import oscc_submission
 from egopack.labels import UNLABELLED, Labels
@@ -41,6 +42,7 @@ class ObjectStateChange(Task):
     Params = OsccParams
     sources: ClassVar = ("fho_oscc-pnr", "windows")
     headline: ClassVar = {"accuracy": "max"}
+    challenge: ClassVar = OSCC
     model: FusedModelParams
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:

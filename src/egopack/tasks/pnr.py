@@ -17,6 +17,7 @@ from egopack.data.footage import Footage
 from egopack.data.grid import Grid
 from egopack.data.samples import Sample
 from egopack.ego4d.annotations import Annotations
+from egopack.ego4d.challenges import PNR
 from egopack.ego4d.layout import TEST
 from egopack.ego4d.sources.fho_oscc_pnr import Window
 from egopack.ego4d.submissions import pnr_submission
@@ -62,6 +63,7 @@ class PointOfNoReturn(Task):
     Params = PnrParams
     sources: ClassVar = ("fho_oscc-pnr", "windows")
     headline: ClassVar = {"error_s": "min"}
+    challenge: ClassVar = PNR
     model: FusedModelParams
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from egopack.model.network import Network
-    from egopack.params import OptimizerParams, Params
+    from egopack.params import OptimizerParams, Params, TrainParams
     from egopack.runtime.ranks import Ranks
     from egopack.training.run import Training
 
@@ -144,6 +144,16 @@ def training_of(
     initial = initial_folder(how, pack)
     known = about(name, params.data.features, {task: read_labels(SAMPLES / task) for task in network.spec.tasks})
     return Training(name, network, how, params.runtime, params.seed, device, ranks, folders, initial, known)
+
+
+def helper_of(params: Params, task: str) -> tuple[str, TrainParams]:
+    """The pack that helps a task, and how it is trained with that; UserError where none does."""
+    from egopack.errors import UserError
+
+    how = params.tasks[task].egopack if task in params.helped_by else None
+    if how is None:
+        raise UserError(f"{PARAMS}: helped_by: names no pack for {task!r}, only for {', '.join(params.helped_by)}")
+    return params.helped_by[task], how
 
 
 def pack_members(params: Params, pack: str) -> list[str]:

@@ -43,16 +43,23 @@ class Reads:
     params: tuple[str, ...] = ()
     tasks: tuple[str, ...] = ()
     built: tuple[str, ...] = ()
-    each: str = ""  # the mapping in params.yaml that there is one stage for each key of: tasks or packs
+    each: str = ""  # the mapping in params.yaml that there is one stage for each key of: tasks, packs or helped_by
     optional: Mapping[str, str] = field(default_factory=dict)
 
     def keys(self, params: Params) -> list[str]:
         """The arguments that the stage runs with; one empty text for a stage without."""
-        return list(params.tasks if self.each == "tasks" else params.packs) if self.each else [""]
+        if not self.each:
+            return [""]
+        each: dict[str, Mapping[str, Any]] = {
+            "tasks": params.tasks,
+            "packs": params.packs,
+            "helped_by": params.helped_by,
+        }
+        return list(each[self.each])
 
     def names(self, patterns: tuple[str, ...], params: Params, key: str) -> list[str]:
         """The patterns with tasks and packs filled in."""
-        pack = key if self.each == "packs" else params.tasks[key].pack if key else ""
+        pack = key if self.each == "packs" else params.helped_by.get(key, "")
         members = params.packs.get(pack, [])
         found: list[str] = []
         for pattern in patterns:
@@ -68,7 +75,7 @@ def load(reads: Reads) -> Params:
     params = load_all()
     blocks = {key.removeprefix("names:").split(".")[0] for key in reads.params} | set(ANYWHERE)
     if reads.each or {"packs", "tasks"} & blocks:
-        blocks |= {"packs", "tasks"}
+        blocks |= {"packs", "tasks", "helped_by"}
     return Params.model_construct(**{name: getattr(params, name) for name in blocks})
 
 

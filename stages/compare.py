@@ -7,7 +7,7 @@ import click
 from stages._common import METRICS, TABLE, Stage
 from stages._inputs import Reads, load
 
-READS = Reads(("comparison", "names:tasks"), tasks=("all",))
+READS = Reads(("comparison", "names:tasks", "names:helped_by"), tasks=("all",))
 
 
 @click.command(cls=Stage)
@@ -18,7 +18,7 @@ def main() -> None:
     params = load(READS)
     from egopack.evaluation.comparison import compare, markdown, write_comparison
 
-    comparison = compare(METRICS, list(params.tasks), params.comparison.multi_pack)
+    comparison = compare(METRICS, list(params.tasks), params.helped_by, params.comparison.multi_pack)
     write_comparison(METRICS, TABLE, comparison)
     click.echo(markdown(comparison), nl=False)
 

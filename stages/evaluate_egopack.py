@@ -7,7 +7,7 @@ import click
 from stages._common import METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage
 from stages._inputs import Reads, load
 
-READS = Reads(("seed", "runtime.reproducible", "tasks.{task}.decode"), tasks=("{task}",), each="tasks")
+READS = Reads(("seed", "runtime.reproducible", "tasks.{task}.decode"), tasks=("{task}",), each="helped_by")
 
 
 @click.command(cls=Stage)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages._common import CODE, Stage, load_all
+from stages._common import CODE, METRICS, Stage, load_all
 from stages._inputs import ROOT, code, inputs, note
 
 
@@ -30,6 +30,9 @@ def main() -> None:
         write_json(path, content)
     for path in set(CODE.rglob("*.json")) - set(notes):
         path.unlink()  # of a stage that params.yaml no longer has
+    for regime in ("multi", "egopack"):  # stages depend on these folders also where no stage writes there
+        for folder in (CODE / f"train_{regime}", METRICS / regime):
+            folder.mkdir(parents=True, exist_ok=True)
     click.echo(f"{CODE}: {len(notes)} stages")
 
 

@@ -7,7 +7,7 @@ import click
 from stages._common import CODE, MANIFEST, METRICS, MODELS, RELEASE, Stage
 from stages._inputs import Reads, load
 
-READS = Reads(("data.version", "data.features", "packs", "tasks"), tasks=("all",))
+READS = Reads(("data.version", "data.features", "packs", "helped_by", "tasks"), tasks=("all",))
 
 
 @click.command(cls=Stage)
@@ -25,7 +25,7 @@ def main() -> None:
 
     blocks = {task: check_task(task, block) for task, block in params.tasks.items()}
     decode = {task: block.decode.model_dump(mode="json") for task, block in blocks.items()}
-    names = [(regime, task) for regime in ("single", "egopack") for task in blocks]
+    names = [*(("single", task) for task in blocks), *(("egopack", task) for task in params.helped_by)]
     for regime, key in [*names, *(("multi", pack) for pack in params.packs)]:
         scores = read_json(METRICS / regime / f"{key}.json")
         members = params.packs[key] if regime == "multi" else [key]

@@ -22,7 +22,7 @@ from stages._inputs import NUMERICS, Reads, load
 READS = Reads(
     (
         *(*NUMERICS, "data.version", "data.features", "data.storage", "synthetic", "backbone", "interaction"),
-        *("prototypes", "multi", "comparison", "packs", "tasks", "report"),
+        *("prototypes", "multi", "comparison", "packs", "helped_by", "tasks", "report"),
     ),
     tasks=("all",),
 )

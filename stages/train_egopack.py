@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages._common import MODELS, PARAMS, PROTOTYPES, SAMPLES, SHARDS, training_of
+from stages._common import MODELS, PARAMS, PROTOTYPES, SAMPLES, SHARDS, helper_of, training_of
 from stages._inputs import NUMERICS, Reads, load
 from stages._ranks import SharedStage
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 READS = Reads(
     (
-        *(*NUMERICS, "data.features", "interaction", "tasks.{task}.pack", "tasks.{task}.levels"),
+        *(*NUMERICS, "data.features", "interaction", "helped_by.{task}", "tasks.{task}.levels"),
         *("tasks.{task}.samples", "tasks.{task}.model", "tasks.{task}.egopack"),
     ),
     tasks=("{task}",),
     built=("{members}",),
-    each="tasks",
+    each="helped_by",
     optional={"egopack.evaluation.evaluate.headlines": "tasks.{task}.egopack.extras.evaluate_every"},
 )
 
@@ -29,7 +29,7 @@ READS = Reads(
 @click.argument("task")
 @click.pass_obj
 def main(ranks: Ranks, task: str) -> None:
-    """Train TASK from the pack that tasks.TASK.pack names, consulting its prototypes, as tasks.TASK.egopack says.
+    """Train TASK from the pack that helped_by.TASK names, consulting its prototypes, as tasks.TASK.egopack says.
 
     Reads data/models/multi, data/prototypes, data/samples/TASK and data/shards; writes data/models/egopack/TASK and
     metrics/curves/egopack/TASK.csv.
@@ -47,10 +47,10 @@ def main(ranks: Ranks, task: str) -> None:
     device = set_up(params.runtime, params.seed)
     features = FeatureShards(SHARDS)
     labels = count_classes(SAMPLES / task)
-    pack = load_checkpoint(MODELS / "multi" / block.pack)
-    prototypes = load_prototypes(PROTOTYPES / f"{block.pack}.safetensors")
+    helper, how = helper_of(params, task)
+    pack = load_checkpoint(MODELS / "multi" / helper)
+    prototypes = load_prototypes(PROTOTYPES / f"{helper}.safetensors")
     network = novel_network(task, block, labels, pack, prototypes, params.interaction)
-    how = block.egopack
     training = training_of(f"egopack/{task}", network, how, params, device, ranks)
     training.run_alone(task, how.batch_size, features)
 

@@ -24,7 +24,7 @@ def metrics(tmp_path: Path) -> Path:
 
 
 def test_headline_metrics_of_every_regime(metrics: Path) -> None:
-    assert compare(metrics, ["ar", "mq"], "some") == {
+    assert compare(metrics, ["ar", "mq"], {"ar": "some", "mq": "some"}, "some") == {
         "ar.verb_top1": {"chance": 1.0, "single": 2.0, "multi": 3.0, "egopack": 4.0},
         "ar.noun_top1": {"chance": 11.0, "single": 12.0, "multi": 13.0, "egopack": 14.0},
         "mq.map": {"chance": 21.0, "single": 22.0, "multi": None, "egopack": 24.0},

@@ -69,7 +69,7 @@ def test_a_deep_novel_task_reads_the_levels_of_its_pack() -> None:
 @pytest.mark.parametrize(
     ("name", "model", "pack", "prototypes", "message"),
     [
-        ("ar", {}, {}, ("ar", "lta"), r"^tasks\.ar\.pack: the pack was trained with 'ar', so it is not novel to it$"),
+        ("ar", {}, {}, ("ar", "lta"), r"^helped_by\.ar: the pack was trained with 'ar', so it is not novel to it$"),
         (
             "mq",
             {},

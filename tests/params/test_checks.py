@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from egopack.params import Params, check
 from tests.support.params_tree import VALID, block_at, blocks, changed, load_all, refusal
 
-OPEN = {("tasks",), ("packs",), ("data", "features")}  # mappings whose keys are the user's
+OPEN = {("tasks",), ("packs",), ("helped_by",), ("data", "features")}  # mappings whose keys are the user's
 
 
 @pytest.mark.parametrize("path", [path for path in blocks(VALID) if path not in OPEN], ids=".".join)
@@ -28,10 +28,10 @@ def test_an_unknown_key_in_decode(tmp_path: Path) -> None:
 REQUIRED = """
     seed data data.root data.features data.features.f.size synthetic backbone backbone.hidden
     multi multi.levels multi.base_batch multi.epochs multi.warmup_epochs multi.lr
-    interaction comparison comparison.multi_pack packs tasks
-    tasks.mq.annotations tasks.mq.pack tasks.mq.levels tasks.mq.samples tasks.mq.model tasks.mq.model.features
+    interaction comparison packs helped_by tasks
+    tasks.mq.annotations tasks.mq.levels tasks.mq.samples tasks.mq.model tasks.mq.model.features
     tasks.mq.train tasks.mq.train.batch_size tasks.mq.train.epochs tasks.mq.train.lr
-    tasks.mq.egopack tasks.mq.egopack.warmup_epochs
+    tasks.mq.egopack.warmup_epochs
 """
 
 

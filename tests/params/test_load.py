@@ -22,14 +22,19 @@ def test_the_smallest_valid_file(tmp_path: Path) -> None:
     assert (params.backbone.conv.gate_size, params.backbone.radius_s, params.interaction.k) == (4, 2.0, 4)
 
 
-@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("params*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted({*REPOSITORY.glob("params*.yaml")} - {REPOSITORY / "params.study.yaml"}), ids=lambda path: path.name
+)
 def test_files_of_the_repository(path: Path) -> None:
     params = load_params(path)
     for name, block in params.tasks.items():
-        checked = check_task(name, block, path)
-        assert checked.pack in params.packs
+        check_task(name, block, path)
+    assert list(params.helped_by) == list(params.tasks)
     assert params.comparison.multi_pack in params.packs
     assert params.synthetic.feature_set in params.data.features or path.name != "params.yaml"
+
+
+ALONE = "without this line ar is trained alone, and in packs"
 
 
 @pytest.mark.parametrize(
@@ -38,8 +43,14 @@ def test_files_of_the_repository(path: Path) -> None:
         ("packs.all", ["ar", "xy"], "packs.all: 'xy' is not one of the tasks ar, mq"),
         ("packs.all", ["ar", "ar"], "packs.all: ['ar', 'ar'] must name each of its tasks once"),
         ("packs.all", [], "packs.all: [] must name each of its tasks once"),
-        ("tasks.ar.pack", "nope", "tasks.ar.pack: 'nope' is not one of the packs all, without_ar, without_mq"),
-        ("tasks.ar.pack", "all", "tasks.ar.pack: the pack 'all' contains 'ar' itself, so it is not novel to it"),
+        ("helped_by.ar", "nope", f"helped_by.ar: 'nope' is not one of the packs all, without_ar, without_mq; {ALONE}"),
+        (
+            "helped_by.ar",
+            "all",
+            f"helped_by.ar: the pack 'all' contains 'ar' itself, so it is not novel to it; {ALONE}",
+        ),
+        ("tasks.ar.egopack", None, "tasks.ar.egopack: this key is missing, and helped_by.ar needs it"),
+        ("tasks.ar.pack", "all", "tasks.ar.pack: this is helped_by.ar now; write it there, and take it out here"),
     ],
 )
 def test_packs(key: str, value: Any, message: str, tmp_path: Path) -> None:
@@ -47,7 +58,30 @@ def test_packs(key: str, value: Any, message: str, tmp_path: Path) -> None:
 
 
 def test_a_pack_that_is_a_list(tmp_path: Path) -> None:
-    assert refusal(changed("tasks.ar.pack", ["without_ar"]), tmp_path).startswith("tasks.ar.pack: ")
+    assert refusal(changed("helped_by.ar", ["without_ar"]), tmp_path).startswith("helped_by.ar: ")
+
+
+def test_one_task_alone(tmp_path: Path) -> None:
+    """Neither packs nor prototypes nor what is helped; every message on the way there says what to do next."""
+    tree = copy.deepcopy(VALID)
+    del tree["tasks"]["ar"]
+    assert refusal(tree, tmp_path) == "packs.all: 'ar' is not one of the tasks mq"
+    tree["packs"] = {}
+    assert refusal(tree, tmp_path).startswith("helped_by.ar: 'ar' is not one of the tasks mq; take the line out")
+    del tree["helped_by"]["ar"]
+    message = refusal(tree, tmp_path)
+    assert message.startswith(
+        "helped_by.mq: 'without_mq' is not one of the packs (there are none); without this line mq"
+    )
+    tree["helped_by"] = {}
+    assert (
+        refusal(tree, tmp_path)
+        == "comparison.multi_pack: 'all' is not one of the packs (there are none); leave it empty"
+    )
+    tree["comparison"] = {"multi_pack": None}
+    del tree["tasks"]["mq"]["egopack"]
+    params = load_all(tree, tmp_path)
+    assert (params.helped_by, params.packs, params.tasks["mq"].egopack) == ({}, {}, None)
 
 
 def test_the_compared_pack_must_exist(tmp_path: Path) -> None:
@@ -60,6 +94,7 @@ def test_the_task_of_the_prototypes_must_exist(tmp_path: Path) -> None:
     tree = copy.deepcopy(VALID)
     tree["tasks"] = {"lta": tree["tasks"]["ar"], "mq": tree["tasks"]["mq"]}
     tree["packs"] = {"all": ["lta", "mq"], "without_ar": ["mq"], "without_mq": ["lta"]}
+    tree["helped_by"] = {"lta": "without_ar", "mq": "without_mq"}
     assert refusal(tree, tmp_path) == "prototypes.task: 'ar' is not one of the tasks lta, mq"
 
 

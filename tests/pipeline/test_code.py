@@ -108,7 +108,9 @@ def test_an_edit_of_a_parent_reaches_the_tasks_derived_from_it(clone: Clone) -> 
         "from egopack.tasks import mq as parent\n\n\nclass Toy(parent.MomentQueries):\n"
         '    """Moments again, under another name."""\n'
     )
-    clone.edit(lambda params: params["tasks"].update(toy=params["tasks"]["mq"] | {"pack": "all"}))
+    clone.edit(
+        lambda params: (params["tasks"].update(toy=params["tasks"]["mq"]), params["helped_by"].update(toy="all"))
+    )
     clone.run("python", "-m", "stages.fingerprint_code")
     clone.git("add", "--all")
     edit(clone, EDITS["score"])

@@ -47,10 +47,10 @@ def test_pack_added_and_removed(clone: Clone) -> None:
         "build_prototypes@alone",
         "compare",
     }
-    clone.edit(lambda params: params["tasks"]["ar"].update(pack="alone"))
+    clone.edit(lambda params: params["helped_by"].update(ar="alone"))
     ran = set(clone.dvc("repro"))  # the network comes out the same where the pack has the members of another
     assert ALWAYS | {"train_egopack@ar"} <= ran <= ALWAYS | {"train_egopack@ar", "evaluate_egopack@ar", "compare"}
-    clone.edit(lambda params: (params["packs"].pop("alone"), params["tasks"]["ar"].update(pack="without_ar")))
+    clone.edit(lambda params: (params["packs"].pop("alone"), params["helped_by"].update(ar="without_ar")))
     assert set(clone.dvc("repro")) <= ALWAYS | {"train_egopack@ar", "evaluate_egopack@ar", "compare"}
 
 
@@ -59,7 +59,9 @@ def test_new_task_is_one_file_and_one_block(clone: Clone) -> None:
         "from egopack.tasks.ar import ActionRecognition\n\n\nclass Toy(ActionRecognition):\n"
         '    """Actions again, under another name."""\n'
     )
-    clone.edit(lambda params: params["tasks"].update(toy=params["tasks"]["ar"] | {"pack": "all"}))
+    clone.edit(
+        lambda params: (params["tasks"].update(toy=params["tasks"]["ar"]), params["helped_by"].update(toy="all"))
+    )
     ran = clone.dvc("repro")
     own = {
         f"{stage}@toy" for stage in ("index", "train_single", "evaluate_single", "train_egopack", "evaluate_egopack")

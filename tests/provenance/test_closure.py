@@ -183,7 +183,7 @@ READERS = {name for _, name in NO_RESULT} | {"load_all", "code"}  # of params an
 
 
 # what is read and changes no result: where things are, and what a task's own check looks at
-READ_FREELY = {"data.root", "tasks.annotations", "tasks.pack"}
+READ_FREELY = {"data.root", "tasks.annotations"}
 
 
 @contextmanager
@@ -226,7 +226,7 @@ def test_nothing_that_runs_or_is_read_is_missing(workplace: Workplace) -> None:
         params["packs"] = {"small": ["ar", "oscc"], "other": ["mq", "pnr"]}
         params["comparison"]["multi_pack"] = "small"
         for name, block in params["tasks"].items():
-            block["pack"] = "other" if name in ("ar", "oscc") else "small"
+            params["helped_by"][name] = "other" if name in ("ar", "oscc") else "small"
             block["train"]["extras"] = {"evaluate_every": 1, "ema_decay": 0.9}
 
     workplace.edit_params(small)

@@ -59,7 +59,9 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         counts[task] = {"val": {"found": {"clips": 7}, "samples": 6, "skipped": {"<b>no features</b>": 1}}}
     write_json(folders.metrics / "multi" / "all.json", multi)
     curve(folders.metrics / "curves" / "multi" / "all.csv", list(params.tasks))
-    write_json(folders.metrics / "comparison.json", compare(folders.metrics, list(params.tasks), "all"))
+    write_json(
+        folders.metrics / "comparison.json", compare(folders.metrics, list(params.tasks), params.helped_by, "all")
+    )
     found = {"features": {"egovlp": {"found": 3}}, "stored": {"rows": 9, "videos": 3, "skipped": {}}}
     write_json(folders.metrics / "data.json", found | {"tasks": counts})
     return Pipeline(folders, params)

@@ -82,7 +82,7 @@ def test_a_task_without_an_analysis_has_its_metrics(pipeline: Pipeline, tmp_path
         file.write_text(json.dumps(content))
     tasks = {name: block.model_dump(mode="json") for name, block in pipeline.params.tasks.items() if name != "mq"}
     packs = {name: [one for one in members if one != "mq"] for name, members in pipeline.params.packs.items()}
-    report = with_params(other, tmp_path, tasks=tasks, packs=packs).report()
+    report = with_params(other, tmp_path, tasks=tasks, packs=packs, helped_by={"ar": "without_ar"}).report()
     assert 'id="mq"' not in report
     assert "All metrics of PNR" in report
 

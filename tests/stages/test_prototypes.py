@@ -20,7 +20,8 @@ class Actions(ActionRecognition):
 
 def without_ar(params: dict[str, Any]) -> None:
     blocks = params["tasks"]
-    params["tasks"] = {"actions": blocks["ar"] | {"pack": "others"}, "oscc": blocks["oscc"] | {"pack": "actions"}}
+    params["tasks"] = {"actions": blocks["ar"], "oscc": blocks["oscc"]}
+    params["helped_by"] = {"actions": "others", "oscc": "actions"}
     params["packs"] = {"actions": ["actions"], "others": ["oscc"]}
     params["comparison"] = {"multi_pack": "actions"}
     params["prototypes"] = {"task": "actions"}

@@ -49,13 +49,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
         said = succeed(place, "import_checkpoint", str(PUBLISHED), "--out", IMPORTED)
         settings = yaml.safe_load(said.split("\n", 1)[1])
         settings["data"] = {"features": {SETTINGS.feature_set: {"size": network.spec.input_size}}}
-        settings["tasks"]["mq"] = {"levels": 2, "pack": "published"}
-        settings |= {"packs": {"published": PACK, "all": [*PACK, "mq"]}}
-        place.edit_params(lambda params: params.pop("packs"))
-        place.edit_params(lambda params: [params["tasks"][task].pop("pack") for task in params["tasks"]])
+        settings["tasks"]["mq"] = {"levels": 2}
+        settings |= {"packs": {"published": PACK, "all": [*PACK, "mq"], "mq": ["mq"]}}
+        settings |= {"helped_by": {"mq": "published"} | dict.fromkeys(PACK, "mq")}
+        place.edit_params(lambda params: (params.pop("packs"), params.pop("helped_by")))
         place.edit_params(lambda params: merge(params, settings))
-        place.edit_params(lambda params: [params["tasks"][task].update(pack="mq") for task in PACK])
-        place.edit_params(lambda params: params["packs"].update(mq=["mq"]))
         succeed(place, "shard")
         for task in (*PACK, "mq"):
             succeed(place, "index", task)

@@ -25,10 +25,10 @@ VALID: Tree = {
     "interaction": {"k": 4},
     "comparison": {"multi_pack": "all"},
     "packs": {"all": ["ar", "mq"], "without_ar": ["mq"], "without_mq": ["ar"]},
+    "helped_by": {"ar": "without_ar", "mq": "without_mq"},
     "tasks": {
         name: {
             "annotations": source,
-            "pack": f"without_{name}",
             "levels": 1,
             "samples": {},
             "model": {"features": 8},

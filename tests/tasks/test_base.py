@@ -27,7 +27,6 @@ from tests.support import small
 CPU = torch.device("cpu")
 BLOCK = {
     "annotations": "moments",
-    "pack": "p",
     "levels": 1,
     "samples": {},
     "model": {"features": small.HIDDEN, "classifier_hidden": 7},
@@ -60,10 +59,13 @@ def test_a_block_is_checked_by_its_task() -> None:
     assert (block.model.features, block.model.momentum) == (small.HIDDEN, 0.9)
     assert block.decode.sigma == 0.5
     assert check_task("mq", BLOCK).decode == load_task("mq").Decode()
-    assert (block.pack, block.train.lr, block.egopack.epochs) == ("p", 0.02, 2)
+    assert block.egopack is not None
+    assert (block.train.lr, block.egopack.epochs) == (0.02, 2)
     short = copy.deepcopy(BLOCK)
     del short["egopack"]
-    with pytest.raises(UserError, match=r"^params\.yaml: tasks\.mq\.egopack: this key is missing$"):
+    assert check_task("mq", short).egopack is None
+    del short["train"]
+    with pytest.raises(UserError, match=r"^params\.yaml: tasks\.mq\.train: this key is missing$"):
         check_task("mq", short)
 
 

@@ -92,7 +92,7 @@ def test_from_annotations_to_a_training_step_and_predictions(task: str, raw: Pat
     levels = 8 if task == "mq" else 1
     block = check_task(
         task,
-        {"annotations": SOURCES[task], "pack": "p", "levels": levels, "samples": {}, "train": TRAIN, "egopack": TRAIN}
+        {"annotations": SOURCES[task], "levels": levels, "samples": {}, "train": TRAIN, "egopack": TRAIN}
         | {"model": {"features": small.HIDDEN, "classifier_hidden": 7}},
     )
     shards, folder = FeatureShards(raw / "shards"), tmp_path / task

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from egopack.files import atomic_path, read_json, write_json
@@ -22,16 +22,16 @@ def unit(metric: str) -> str:
     return {"s": "s", "ed": "edit distance, 0 to 1", "aued": "edit distance, 0 to 1"}.get(last, "%")
 
 
-def compare(folder: Path, tasks: Sequence[str], multi_pack: str) -> Comparison:
+def compare(folder: Path, tasks: Sequence[str], helped: Collection[str], multi_pack: str | None) -> Comparison:
     """Collect <folder>/{chance,single,egopack}/<task>.json and <folder>/multi/<multi_pack>.json; None where a pack
-    lacks the task.
+    lacks the task, or none helps it.
     """
-    multi = read_json(folder / "multi" / f"{multi_pack}.json")
+    multi = {} if multi_pack is None else read_json(folder / "multi" / f"{multi_pack}.json")
     table: Comparison = {}
     for task in tasks:
-        parts = {column: read_json(folder / column / f"{task}.json") for column in COLUMNS if column != "multi"} | {
-            "multi": multi.get(task, {})
-        }
+        parts = {column: read_json(folder / column / f"{task}.json") for column in ("chance", "single")}
+        parts["multi"] = multi.get(task, {})
+        parts["egopack"] = read_json(folder / "egopack" / f"{task}.json") if task in helped else {}
         for metric in load_task(task).headline:
             table[f"{task}.{metric}"] = {column: parts[column].get(metric) for column in COLUMNS}
     return table

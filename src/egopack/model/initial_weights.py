@@ -23,7 +23,8 @@ def initial_checkpoints(params: Params) -> dict[str, str | None]:
     found = {f"multi/{pack}": named_folder(params.multi, pack) for pack in params.packs}
     for task, block in params.tasks.items():
         found[f"single/{task}"] = named_folder(block.train)
-        found[f"egopack/{task}"] = named_folder(block.egopack)
+        if block.egopack is not None and task in params.helped_by:
+            found[f"egopack/{task}"] = named_folder(block.egopack)
     return found
 
 

@@ -54,7 +54,7 @@ def novel_network(
     """
     support = list(pack.spec.tasks)
     if name in support:
-        raise UserError(f"tasks.{name}.pack: the pack was trained with {name!r}, so it is not novel to it")
+        raise UserError(f"helped_by.{name}: the pack was trained with {name!r}, so it is not novel to it")
     if params.levels > pack.spec.levels:
         raise UserError(
             f"tasks.{name}.levels: {params.levels}, but its pack was trained with multi.levels {pack.spec.levels}"

@@ -36,8 +36,23 @@ class Params(Strict):
     comparison: ComparisonParams = Field(description="the comparison of the regimes")
     report: ReportParams = Field(ReportParams(), description="the report")
     packs: dict[Name, list[str]] = Field(description="packs by their names: support tasks that are trained together")
+    helped_by: dict[TaskName, Name] = Field(
+        description="the pack that helps a task in EgoPack, of which the task is no member; a task that is not named "
+        "has no EgoPack training"
+    )
     tasks: dict[TaskName, AnyBlock] = Field(description="tasks by their names, those of src/egopack/tasks/*.py")
     runtime: RuntimeParams = Field(RuntimeParams(), description="what the computation runs on")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pack_has_moved(cls, value: Any) -> Any:
+        blocks = value.get("tasks") if isinstance(value, dict) else None
+        for task, block in blocks.items() if isinstance(blocks, dict) else ():
+            if isinstance(block, dict) and "pack" in block:
+                raise ValueError(
+                    f"tasks.{task}.pack: this is helped_by.{task} now; write it there, and take it out here"
+                )
+        return value
 
     @model_validator(mode="after")
     def _packs_fit(self) -> Params:
@@ -47,20 +62,33 @@ class Params(Strict):
                     raise ValueError(f"packs.{pack}: {member!r} is not one of the tasks {', '.join(self.tasks)}")
             if not members or len(set(members)) < len(members):
                 raise ValueError(f"packs.{pack}: {members!r} must name each of its tasks once")
-        for task, block in self.tasks.items():
-            if block.pack not in self.packs:
-                raise ValueError(f"tasks.{task}.pack: {block.pack!r} is not one of the packs {', '.join(self.packs)}")
-            if task in self.packs[block.pack]:
-                raise ValueError(
-                    f"tasks.{task}.pack: the pack {block.pack!r} contains {task!r} itself, so it is not novel to it"
-                )
-        if self.comparison.multi_pack not in self.packs:
-            known = ", ".join(self.packs)
-            raise ValueError(f"comparison.multi_pack: {self.comparison.multi_pack!r} is not one of the packs {known}")
-        if self.prototypes.task not in self.tasks:
+        self._help_fits()
+        shown = self.comparison.multi_pack
+        if shown is not None and shown not in self.packs:
+            known = ", ".join(self.packs) or "(there are none); leave it empty"
+            raise ValueError(f"comparison.multi_pack: {shown!r} is not one of the packs {known}")
+        if self.packs and self.prototypes.task not in self.tasks:
             known = ", ".join(self.tasks)
             raise ValueError(f"prototypes.task: {self.prototypes.task!r} is not one of the tasks {known}")
         return self
+
+    def _help_fits(self) -> None:
+        packs = ", ".join(self.packs) or "(there are none)"
+        for task, pack in self.helped_by.items():
+            key, alone = f"helped_by.{task}", f"without this line {task} is trained alone, and in packs"
+            if task not in self.tasks:
+                raise ValueError(
+                    f"{key}: {task!r} is not one of the tasks {', '.join(self.tasks)}; take the line out (a task that "
+                    "helped_by does not name is trained alone, and in packs)"
+                )
+            if pack not in self.packs:
+                raise ValueError(f"{key}: {pack!r} is not one of the packs {packs}; {alone}")
+            if task in self.packs[pack]:
+                raise ValueError(
+                    f"{key}: the pack {pack!r} contains {task!r} itself, so it is not novel to it; {alone}"
+                )
+            if self.tasks[task].egopack is None:
+                raise ValueError(f"tasks.{task}.egopack: this key is missing, and {key} needs it")
 
 
 class _NoRepeats(yaml.SafeLoader):

@@ -76,6 +76,7 @@ def _blocks(whole: Schema, block: Schema, path: str = "") -> Iterator[tuple[str,
     yield path, block
     for key, field in block.get("properties", {}).items():
         inner = f"{path}.{key}" if path else key
+        field = next((choice for choice in field.get("anyOf", ()) if "$ref" in choice), field)  # a block, or nothing
         if "$ref" in field:
             yield from _blocks(whole, whole["$defs"][_name(field)], inner)
         elif "$ref" in field.get("additionalProperties", {}) and "properties" not in field:

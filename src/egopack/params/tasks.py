@@ -32,9 +32,8 @@ class TaskBlock(TaskParams):
     own (tasks/base.py: `check_task`).
     """
 
-    pack: Name = Field(description="the pack that helps the task in EgoPack; the task is not one of its members")
     train: TrainParams = Field(description="training alone")
-    egopack: TrainParams = Field(description="training with the help of the pack")
+    egopack: TrainParams | None = Field(None, description="training with the help of a pack, if helped_by names one")
     decode: Any = Field(
         default_factory=dict, description="how predictions are made of the network's outputs; may be left out"
     )
@@ -58,7 +57,7 @@ class AnyBlock(TaskBlock):
 class ComparisonParams(Strict):
     """What the comparison of the regimes shows."""
 
-    multi_pack: Name = Field(description="the pack whose multi-task training stands in the comparison")
+    multi_pack: Name | None = Field(None, description="the pack whose multi-task training stands in the comparison")
 
 
 class ReportParams(Strict):

@@ -71,7 +71,7 @@ def of_task(found: TaskResults, metrics: Path, results: Results) -> Markup:
     return body + Markup("<details><summary>All metrics of {}</summary>{}</details>").format(found.title, inside)
 
 
-def all_metrics(found: TaskResults, metrics: Path, pack: str) -> Markup:
+def all_metrics(found: TaskResults, metrics: Path, pack: str | None) -> Markup:
     """Every metric of a task by regime."""
     scores: dict[str, Mapping[str, Any]] = {"chance": read_json(metrics / "chance" / f"{found.name}.json")}
     for regime in found.predictions:

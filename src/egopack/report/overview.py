@@ -44,7 +44,7 @@ def comparison(results: Results) -> Markup:
     words = (
         "Validation scores; arrows say which way is better. chance knows the labels' frequencies and nothing else; "
         "single is a task alone, multi one network for the pack "
-        f"{results.multi_pack!r}, egopack a task helped by its pack. "
+        f"{results.multi_pack or '(none)'!r}, egopack a task helped by its pack. "
     )
     words += "One run with one seed: a difference of a point or two may be chance. "
     words += "* The paper's numbers are of other data, Ego4D v1 with EgoVLP features, and stand here for scale alone."
@@ -103,7 +103,7 @@ def data(results: Results) -> Markup:
 
 def settings(params: Params, blocks: Mapping[str, BaseModel]) -> Markup:
     """Params that results depend on and that differ from their defaults, or have none; `blocks` are the tasks'."""
-    values: dict[str, Any] = {"seed": params.seed, "packs": dict(params.packs)}
+    values: dict[str, Any] = {"seed": params.seed, "packs": dict(params.packs), "helped_by": dict(params.helped_by)}
     defaults: dict[str, Any] = {}
     parts: dict[str, BaseModel] = {name: getattr(params, name) for name in MODELS}
     for prefix, model in (parts | {f"tasks.{task}": block for task, block in blocks.items()}).items():

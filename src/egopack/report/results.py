@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,32 +62,43 @@ class Results:
     curves: dict[str, dict[str, list[dict[str, str]]]]  # task -> regime -> rows of its file
     counts: Mapping[str, Any]
     grid: Grid
-    multi_pack: str
+    multi_pack: str | None
     packs: dict[str, str]  # task -> the pack that helps it
 
 
 def read_results(folders: Folders, params: Params) -> Results:
     """Read everything; UserError where a stage has not run."""
-    pack, tasks = params.comparison.multi_pack, list(params.tasks)
+    tasks = list(params.tasks)
     first = next(iter(params.data.features.values()))
     scores = read_json(folders.metrics / "comparison.json")
     in_order = [f"{task}.{metric}" for task in tasks for metric in load_task(task).headline]
     return Results(
-        {task: _read_task(task, folders, params.packs[pack], pack) for task in tasks},
+        {task: _read_task(task, folders, params) for task in tasks},
         {name: scores[name] for name in in_order if name in scores},
-        {task: _read_curves(task, folders.metrics / "curves", params.packs[pack], pack) for task in tasks},
+        {task: _read_curves(task, folders.metrics / "curves", params) for task in tasks},
         read_json(folders.metrics / "data.json"),
         Grid(first.stride, first.fps),
-        pack,
-        {task: block.pack for task, block in params.tasks.items()},
+        params.comparison.multi_pack,
+        dict(params.helped_by),
     )
 
 
-def _read_task(task: str, folders: Folders, members: Sequence[str], pack: str) -> TaskResults:
-    files = {regime: folders.predictions / regime / f"{task}.parquet" for regime in REGIMES}
-    files["multi"] = folders.predictions / "multi" / pack / f"{task}.parquet"
-    if task not in members:
-        del files["multi"]
+def _regimes(task: str, params: Params) -> dict[str, str]:
+    """The regimes in which a task is trained, each with the folder of its results below that of the regime."""
+    pack = params.comparison.multi_pack
+    found = {"single": ""}
+    if pack is not None and task in params.packs[pack]:
+        found["multi"] = pack
+    if task in params.helped_by:
+        found["egopack"] = ""
+    return found
+
+
+def _read_task(task: str, folders: Folders, params: Params) -> TaskResults:
+    files = {
+        regime: folders.predictions / regime / folder / f"{task}.parquet"
+        for regime, folder in _regimes(task, params).items()
+    }
     return TaskResults(
         task,
         read_split(folders.samples / task, "val"),
@@ -97,11 +108,8 @@ def _read_task(task: str, folders: Folders, members: Sequence[str], pack: str) -
     )
 
 
-def _read_curves(task: str, folder: Path, members: Sequence[str], pack: str) -> dict[str, list[dict[str, str]]]:
-    files = {regime: folder / regime / f"{task}.csv" for regime in REGIMES}
-    files["multi"] = folder / "multi" / f"{pack}.csv"
-    if task not in members:
-        del files["multi"]
+def _read_curves(task: str, folder: Path, params: Params) -> dict[str, list[dict[str, str]]]:
+    files = {regime: folder / regime / f"{pack or task}.csv" for regime, pack in _regimes(task, params).items()}
     found = {}
     for regime, path in files.items():
         with path.open(encoding="utf-8", newline="") as file:

@@ -10,6 +10,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any
 
+from egopack.errors import refused
 from egopack.files import printable, sha256, write_json
 
 NOTE = "files.json"  # usual name of a note
@@ -61,6 +62,8 @@ def _mark(path: Path | str) -> list[int]:
 def _read(note: Path) -> dict[str, Any]:
     try:
         noted = json.loads(note.read_bytes())
-    except (OSError, ValueError, RecursionError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
+    except OSError as error:
+        raise refused(note, error) from None
     return noted if isinstance(noted, dict) else {}

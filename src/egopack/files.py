@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from egopack import errors
-from egopack.errors import UserError
+from egopack.errors import UserError, refused
 
 PARTIAL = ".partial-"  # begins the name of what is being written, which git and DVC are told to ignore
 
@@ -25,7 +25,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
     error. What killed writers of `path` left is removed.
     """
     path = Path(path)
-    with _named(path):
+    with naming(path):
         handle, name = tempfile.mkstemp(**_sibling(path))
         os.close(handle)
         temporary = Path(name)
@@ -43,7 +43,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
 def atomic_folder(path: Path | str) -> Iterator[Path]:
     """The same for a folder; `path` must be an empty one or none."""
     path = Path(path)
-    with _named(path):
+    with naming(path):
         temporary = Path(tempfile.mkdtemp(**_sibling(path)))
         try:
             yield temporary
@@ -54,8 +54,10 @@ def atomic_folder(path: Path | str) -> Iterator[Path]:
 
 
 @contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Let an error of the disk name `path`: a write that fails does not say where, and a temporary name says little."""
+def naming(path: Path | str) -> Iterator[None]:
+    """Let an error of the disk name `path`: what fails after a file was opened does not say where, and a temporary name
+    says little.
+    """
     try:
         yield
     except OSError as error:
@@ -84,12 +86,14 @@ def _runs(process: int) -> bool:
 
 
 def read_json(path: Path | str) -> Any:
-    """What `write_json` wrote; UserError where the file is missing or cut short."""
+    """What `write_json` wrote; UserError where the file is missing, cut short or cannot be read."""
     try:
         return json.loads(Path(path).read_bytes())
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{path}: not a whole JSON file ({reason}); run the stage that writes it again") from None
+    except OSError as error:
+        raise refused(path, error) from None
 
 
 def write_json(path: Path | str, value: Any) -> None:
@@ -106,7 +110,7 @@ def printable(name: str) -> str:
 
 def sha256(path: Path | str) -> str:
     """SHA-256 of a file, in hexadecimal."""
-    with Path(path).open("rb") as file:
+    with naming(path), Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -426,7 +426,7 @@ def test_a_disk_that_fills_while_another_stage_writes(stage: str, arguments: lis
     (Path("data/samples/ar/train.h5")).unlink()
     with full_disk(100):
         done = workplace.run(stage, *arguments)
-    assert "File too large; check the room on its disk" in one_line(done)
+    assert "File too large; make room on its disk" in one_line(done)
     assert not Path("data/samples/ar/train.h5").exists()
     assert not Path("metrics/data.json").exists()
     assert not leftovers(Path("."))

@@ -202,13 +202,49 @@ def test_digests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_old_states_are_pruned(tmp_path: Path) -> None:
-    for name, days in (("old", 20), ("new", 2)):
+    old, new = "a" * 32, "b" * 32
+    for name, days in ((old, 20), (new, 2)):
         (tmp_path / name).mkdir()
         (tmp_path / name / STATE).write_bytes(b"x")
-        for path in (tmp_path / name / STATE, tmp_path / name):
-            os.utime(path, (time.time() - 86400 * days,) * 2)
+        age(tmp_path / name, days)
     (tmp_path / "note.json").touch()
     os.utime(tmp_path / "note.json", (0, 0))
-    assert prune(tmp_path, 14) == [tmp_path / "old"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["new", "note.json"]
+    assert prune(tmp_path, 14) == [tmp_path / old]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [new, "note.json"]
     assert prune(tmp_path / "missing") == []
+
+
+def age(folder: Path, days: float) -> None:
+    for path in (*folder.rglob("*"), folder):
+        os.utime(path, (time.time() - 86400 * days,) * 2, follow_symlinks=False)
+
+
+@pytest.mark.parametrize(
+    "what", [f"mine/{STATE}", f"{'a' * 32}/notes.txt", f"{'b' * 32}/deeper/{STATE}", "c" * 32, f"{'D' * 32}/{STATE}"]
+)
+def test_what_no_training_wrote_stays(what: str, tmp_path: Path) -> None:
+    """However old: folders of a user's, and what stands among states."""
+    root, elsewhere = tmp_path / "scratch", tmp_path / "elsewhere"
+    (root / what).parent.mkdir(parents=True)
+    (root / what).write_text("precious")
+    if "notes" in what:
+        (root / what).with_name(STATE).write_bytes(b"x")
+    elsewhere.mkdir()
+    (elsewhere / STATE).write_bytes(b"x")
+    (root / ("e" * 32)).symlink_to(elsewhere)
+    age(tmp_path, 400)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert prune(root, 14) == []
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_state_that_cannot_be_read_is_not_taken_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scratch = Scratch(tmp_path / "run", 1)
+    scratch.save({"a": torch.ones(2)}, {"step": 1})
+
+    def stale(path: Path) -> bytes:
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr(Path, "read_bytes", stale)
+    with pytest.raises(UserError, match=r"state\.safetensors: cannot be read \(Stale file handle\)"):
+        scratch.load()

@@ -12,7 +12,7 @@ class Command(click.Command):
     """A command whose user errors, and those of disk and permissions, are one line on stderr and exit status 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from egopack.errors import UserError
+        from egopack.errors import UserError, advice
 
         try:
             return super().invoke(ctx)
@@ -21,5 +21,4 @@ class Command(click.Command):
         except OSError as error:
             if error.errno == errno.EPIPE or not error.strerror:
                 raise
-            message = f"{error.filename or 'a file'}: {error.strerror}; check the room on its disk and its permissions"
-            raise click.ClickException(message) from None
+            raise click.ClickException(f"{error.filename or 'a file'}: {error.strerror}; {advice(error)}") from None

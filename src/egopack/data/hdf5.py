@@ -1,9 +1,10 @@
-"""HDF5 files written whole or not at all, also where the disk fills."""
+"""HDF5 files written whole or not at all, also where the disk fills, and read wherever they lie."""
 
 from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,33 @@ from egopack.files import atomic_path
 
 LIBVER = ("v110", "v110")  # a fixed file format: the bytes do not depend on the HDF5 at hand
 ALIGNED = {"alignment_threshold": 256, "alignment_interval": 4096}  # datasets can be mapped from a page on
+
+
+ERRNO = re.compile(r"\berrno = (\d+)")  # HDF5 tells of the system's errors so, also where it raises a KeyError
+
+
+class DamagedHDF5(Exception):  # noqa: N818  it names a state of the file
+    """A file that HDF5 cannot make sense of; the message says why."""
+
+
+@contextmanager
+def whole_hdf5(path: Path | str) -> Iterator[h5py.File]:
+    """A file of `new_hdf5` to read, without a lock, which some file systems do not have: a file that took its name when
+    it was whole needs none.
+
+    Raises:
+        OSError: the system refuses to read it.
+        DamagedHDF5: it is not whole, or lacks what the block asks for.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+        found = ERRNO.search(str(error))
+        number = getattr(error, "errno", None) or (int(found[1]) if found else 0)
+        if number:
+            raise OSError(number, os.strerror(number), str(path)) from None
+        raise DamagedHDF5(str(error).splitlines()[0]) from None
 
 
 @contextmanager

@@ -22,8 +22,8 @@ from typing import TypeVar
 import h5py
 import numpy as np
 
-from egopack.data.hdf5 import new_hdf5
-from egopack.errors import UserError
+from egopack.data.hdf5 import DamagedHDF5, new_hdf5, whole_hdf5
+from egopack.errors import UserError, refused
 
 T = TypeVar("T")
 
@@ -89,10 +89,10 @@ def write_samples(path: Path | str, samples: Sequence[Sample]) -> None:
 def read_samples(path: Path | str) -> list[Sample]:
     """The samples of a file, in the order they were written; their arrays are read-only views of whole columns.
 
-    Raises UserError where the file is missing or is not one of `write_samples`.
+    Raises UserError where the file is missing, cannot be read or is not one of `write_samples`.
     """
     try:
-        with h5py.File(path, "r") as file:
+        with whole_hdf5(path) as file:
             count = int(file.attrs["samples"])
             keys, uids = _read_texts(file, "key", count), _read_texts(file, "video_uid", count)
             rows, pos = _read_ragged(file, "rows", count), _read_ragged(file, "pos", count)
@@ -104,9 +104,10 @@ def read_samples(path: Path | str) -> list[Sample]:
             texts = _by_sample({name: _read_text_lists(file["texts"], name, count) for name in file["texts"]}, count)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run the stage that indexes the samples") from None
-    except (OSError, KeyError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: not a whole file of samples ({reason}); remove it, index them again") from None
+    except DamagedHDF5 as error:
+        raise UserError(f"{path}: not a whole file of samples ({error}); remove it, index them again") from None
+    except OSError as error:
+        raise refused(path, error) from None
     return list(map(Sample, keys, uids, rows, pos, targets, segments, metadata, texts))
 
 

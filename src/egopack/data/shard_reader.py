@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import mmap
+import os
+from contextlib import ExitStack
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from egopack.errors import UserError
+from egopack.data.hdf5 import DamagedHDF5, whole_hdf5
+from egopack.errors import UserError, refused
+from egopack.files import naming
 
 VIDEOS = "videos.csv"
 COLUMNS = ("video_uid", "shard", "start", "length")
@@ -27,8 +31,8 @@ class FeatureShards:
     """Rows of the videos in a folder of `write_shards`.
 
     Files are mapped when first touched; only the pages of the rows asked for are fetched, in one go, and processes
-    share them. A reader can be forked or pickled to the workers of a loader. `uid in shards` tells whether a video is
-    there.
+    share them. Where the file system maps no files, rows are read when they are asked for. A reader can be forked or
+    pickled to the workers of a loader. `uid in shards` tells whether a video is there.
 
     Raises UserError where the folder is not whole, KeyError for a video that it lacks, IndexError for rows past the
     video's end.
@@ -38,8 +42,8 @@ class FeatureShards:
         self.folder = Path(folder)
         self._where = _read_videos(self.folder / VIDEOS)
         self._tables: dict[int, _Table] = {}
-        first = self._table(next(iter(self._where.values()))[0]).rows
-        self.width, self.dtype = int(first.shape[1]), first.dtype
+        first = self._table(next(iter(self._where.values()))[0]).place
+        self.width, self.dtype = first.width, first.dtype
 
     def __contains__(self, uid: object) -> bool:
         return uid in self._where
@@ -67,9 +71,7 @@ class FeatureShards:
         if len(rows) and (rows.min() < 0 or rows.max() >= length):
             raise IndexError(f"rows {rows.min()} ... {rows.max()} of video {uid!r}, which has {length}")
         table = self._table(shard)
-        if len(rows):
-            table.fetch(start + int(rows.min()), start + int(rows.max()) + 1, len(rows))
-        return table.rows[start + rows]
+        return table.take(start + rows)
 
     def read(self, uid: str, first: int = 0, count: int | None = None) -> np.ndarray:
         """`count` rows from row `first` on (to the end where None): a new array [count, D]."""
@@ -77,15 +79,13 @@ class FeatureShards:
         count = length - first if count is None else count
         if first < 0 or count < 0 or first + count > length:
             raise IndexError(f"rows {first} ... {first + count - 1} of video {uid!r}, which has {length}")
-        table = self._table(shard)
-        table.fetch(start + first, start + first + count, count)
-        return table.rows[start + first : start + first + count].copy()
+        return self._table(shard).span(start + first, start + first + count)
 
     def resident(self) -> FeatureShards:
         """A reader that holds all rows in memory (shared with processes forked from this one)."""
         reader = FeatureShards(self.folder)
         reader._tables = {
-            shard: _read_table(self._path(shard)) for shard in {where[0] for where in self._where.values()}
+            shard: _hold_table(self._path(shard)) for shard in {where[0] for where in self._where.values()}
         }
         return reader
 
@@ -101,7 +101,7 @@ class FeatureShards:
     def _table(self, shard: int) -> _Table:
         table = self._tables.get(shard)
         if table is None:
-            table = self._tables[shard] = _map_table(self._path(shard))
+            table = self._tables[shard] = _open_table(self._path(shard))
         return table
 
     def __getstate__(self) -> dict[str, Any]:
@@ -132,7 +132,9 @@ def _read_list(path: Path, columns: tuple[str, ...]) -> list[list[str]]:
             raise ValueError("a line of another form")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file, so the shards are not whole; run the stage that writes them") from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise refused(path, error) from None
+    except ValueError as error:
         raise UserError(f"{path}: not a list of videos ({error}); write the shards again") from None
     if not found:
         raise UserError(f"{path}: lists no video; write the shards again")
@@ -140,44 +142,121 @@ def _read_list(path: Path, columns: tuple[str, ...]) -> list[list[str]]:
 
 
 @dataclass(frozen=True)
+class _Place:
+    """Where in its file the rows of a shard lie."""
+
+    path: Path
+    count: int
+    width: int
+    dtype: np.dtype[Any]
+    offset: int
+
+    @property
+    def row_bytes(self) -> int:
+        return self.width * self.dtype.itemsize
+
+
 class _Table:
-    """The rows of a shard; where they are mapped, nothing is fetched before it is asked for."""
+    """The rows of a shard, in memory."""
 
-    rows: np.ndarray
-    mapped: mmap.mmap | None = None
-    offset: int = 0  # of the rows in the map
+    def __init__(self, place: _Place, rows: np.ndarray) -> None:
+        self.place, self.rows = place, rows
 
-    def fetch(self, first: int, stop: int, count: int) -> None:
-        """Ask for rows first ... stop - 1 at once, unless the `count` that are needed of them lie far apart."""
-        if self.mapped is None or stop - first > 2 * count:
-            return
-        row = self.rows.strides[0]
-        begin = (self.offset + first * row) // mmap.PAGESIZE * mmap.PAGESIZE
-        end = self.offset + stop * row
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """The rows of `index`, in its order: a new array."""
+        return self.rows[index]
+
+    def span(self, first: int, stop: int) -> np.ndarray:
+        """Rows first ... stop - 1: a new array."""
+        return self.rows[first:stop].copy()
+
+
+class _Mapped(_Table):
+    """The rows of a shard that is mapped: nothing is fetched before it is asked for."""
+
+    def __init__(self, place: _Place, mapped: mmap.mmap) -> None:
+        mapped.madvise(mmap.MADV_RANDOM)  # else every row brings some megabytes of those after it
+        rows = np.frombuffer(mapped, place.dtype, count=place.count * place.width, offset=place.offset)
+        super().__init__(place, rows.reshape(place.count, place.width))
+        self.mapped = mapped
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        if len(index) and not _lie_apart(index):
+            self.fetch(int(index.min()), int(index.max()) + 1)
+        return super().take(index)
+
+    def span(self, first: int, stop: int) -> np.ndarray:
+        self.fetch(first, stop)
+        return super().span(first, stop)
+
+    def fetch(self, first: int, stop: int) -> None:
+        """Ask for rows first ... stop - 1 at once."""
+        begin = (self.place.offset + first * self.place.row_bytes) // mmap.PAGESIZE * mmap.PAGESIZE
+        end = self.place.offset + stop * self.place.row_bytes
         if end > begin:
             self.mapped.madvise(mmap.MADV_WILLNEED, begin, end - begin)
 
 
-def _map_table(path: Path) -> _Table:
-    shape, dtype, offset = _place_of_rows(path)
+class _Read(_Table):
+    """The rows of a shard on a file system that maps no files: read when they are asked for."""
+
+    def __init__(self, place: _Place, file: BufferedReader) -> None:
+        super().__init__(place, np.empty((0, place.width), place.dtype))
+        self.file = file
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        if len(index) and not _lie_apart(index):
+            first = int(index.min())
+            return self.span(first, int(index.max()) + 1)[index - first]
+        parts = [self.span(row, row + 1) for row in index.tolist()]
+        return np.concatenate([self.rows, *parts])
+
+    def span(self, first: int, stop: int) -> np.ndarray:
+        out = np.empty((stop - first, self.place.width), self.place.dtype)
+        rest, at = out.reshape(-1).view(np.uint8).data, first * self.place.row_bytes
+        while len(rest):
+            with naming(self.place.path):
+                read = os.preadv(self.file.fileno(), [rest], self.place.offset + at)
+            if not read:
+                raise _damaged(self.place.path, "it has become shorter")
+            rest, at = rest[read:], at + read
+        return out
+
+
+def _lie_apart(index: np.ndarray) -> bool:
+    """Whether rows lie so far apart that those between them are better left out."""
+    return bool(index.max() + 1 - index.min() > 2 * len(index))
+
+
+def _open_table(path: Path) -> _Table:
+    place = _place_of_rows(path)
+    with ExitStack() as stack:
+        file = stack.enter_context(path.open("rb"))
+        try:
+            return _Mapped(place, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        except OSError:
+            stack.pop_all()  # the file stays open
+            return _Read(place, file)
+
+
+def _hold_table(path: Path) -> _Table:
+    place = _place_of_rows(path)
     with path.open("rb") as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    mapped.madvise(mmap.MADV_RANDOM)  # else every row brings some megabytes of those after it
-    rows = np.frombuffer(mapped, dtype, count=shape[0] * shape[1], offset=offset).reshape(shape)
-    return _Table(rows, mapped, offset)
+        return _Table(place, _Read(place, file).span(0, place.count))
 
 
-def _read_table(path: Path) -> _Table:
-    shape, dtype, offset = _place_of_rows(path)
-    return _Table(np.fromfile(path, dtype, count=shape[0] * shape[1], offset=offset).reshape(shape))
-
-
-def _place_of_rows(path: Path) -> tuple[tuple[int, int], np.dtype[Any], int]:
-    """Shape, type and offset in the file of a shard's rows."""
+def _place_of_rows(path: Path) -> _Place:
+    """Where the rows lie; UserError for a file that is missing, cut short or cannot be read."""
     try:
-        with h5py.File(path, "r") as file:  # refuses a file that is cut short
+        with whole_hdf5(path) as file:  # refuses a file that is cut short
             rows = file["rows"]
-            return rows.shape, rows.dtype, int(rows.id.get_offset())
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: not a whole shard ({reason}); remove {VIDEOS} and write the shards again") from None
+            count, width = rows.shape
+            return _Place(path, int(count), int(width), rows.dtype, int(rows.id.get_offset()))
+    except (FileNotFoundError, DamagedHDF5) as error:
+        raise _damaged(path, str(getattr(error, "strerror", None) or error)) from None
+    except OSError as error:
+        raise refused(path, error) from None
+
+
+def _damaged(path: Path, reason: str) -> UserError:
+    return UserError(f"{path}: not a whole shard ({reason}); remove {VIDEOS} and write the shards again")

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
+import io
 import math
+import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 
+from egopack.errors import refused
 from egopack.params import FeatureSet
 
 BLOCK_BYTES = 1 << 20  # what stays in a core's cache from where it is read to where it is written
 MAGIC, HEADER_BYTES = b"\x93NUMPY", 10_000  # of an array's file; numpy takes no longer header
 LARGEST = 65504.0  # of float16: a larger number is damage, and the two types of storage hold the same videos
 NON_FINITE_LIMIT = 0.5  # a video with a larger share of rows holding NaN or Inf is not usable
+SYSTEM = re.compile(r"^unable to \w+ .*\(\d+\)", re.DOTALL)  # begins what torch says where the system maps no file
 TOO_MANY_ZEROED = "video with NaN, Inf or overflow in more than half of its feature rows"
 
 
@@ -24,14 +28,20 @@ class DamagedFile(Exception):  # noqa: N818  it names a state of the data that c
 
 
 def read_features(path: Path | str) -> np.ndarray:
-    """Feature matrix [T, D] of one video, float16 or float32 (other floats become float32); mapped rather than read.
+    """Feature matrix [T, D] of one video, float16 or float32 (other floats become float32); mapped rather than read,
+    where the file system maps files.
 
     `.npy`, or a tensor that `torch.load` takes without running what a pickle asks for.
-    Raises DamagedFile for a file that is cut short, is not one matrix of floats, or has no rows, OSError for one that
-    cannot be read.
+
+    Raises:
+        DamagedFile: it is cut short, is not one matrix of floats, or has no rows.
+        UserError: the system refuses to read it, which is no damage.
     """
     path = Path(path)
-    rows = _read_npy(path) if path.suffix == ".npy" else _read_pt(path)
+    try:
+        rows = _read_npy(path) if path.suffix == ".npy" else _read_pt(path)
+    except OSError as error:
+        raise refused(path, error) from None
     if rows.ndim != 2:
         raise DamagedFile(f"feature file of {rows.ndim} dimensions, not rows and columns")
     if rows.dtype.kind != "f":
@@ -51,7 +61,10 @@ def _read_npy(path: Path) -> np.ndarray:
         size = int.from_bytes(start[8:10] if start[6:7] == b"\x01" else start[8:12], "little")
         if not start.startswith(MAGIC) or size > HEADER_BYTES:
             raise ValueError
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        try:
+            return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+        except OSError:  # no file is mapped there, or this one cannot be read at all
+            return np.asarray(np.load(io.BytesIO(path.read_bytes()), allow_pickle=False))
     except Exception as error:  # of a header that is no Python, numpy raises whatever its parser does
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
@@ -86,7 +99,13 @@ def _torch_load(path: Path) -> object:
 
     with path.open("rb") as file:
         zipped = file.read(2) == b"PK"  # files from before torch 1.6 are not, and cannot be mapped
-    return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not SYSTEM.search(str(error)):
+            raise
+        # no file is mapped there, or this one cannot be read at all
+        return torch.load(io.BytesIO(path.read_bytes()), map_location="cpu", weights_only=True)
 
 
 def aligned_rows(sets: Sequence[FeatureSet], lengths: Sequence[int]) -> list[np.ndarray]:

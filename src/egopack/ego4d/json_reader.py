@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from egopack.errors import UserError
+from egopack.errors import UserError, refused
 
 FRAME_LIMIT = 2**31  # two years of video: a larger number is damage
 SHOWN = 60  # characters of a value that a message repeats
@@ -106,7 +106,7 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 at byte {error.start}; fetch the file again") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); it has to be a readable file") from None
+        raise refused(path, error) from None
 
 
 def read_object(path: Path | str) -> Item:

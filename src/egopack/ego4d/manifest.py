@@ -15,7 +15,7 @@ from typing import Any
 from egopack.checksums import Checksums
 from egopack.ego4d import layout
 from egopack.ego4d.sources.table import optional_files, source_files
-from egopack.errors import UserError
+from egopack.errors import UserError, refused
 from egopack.files import printable
 
 MOST_THREADS = 8
@@ -84,7 +84,7 @@ def file_entry(path: Path, checksums: Checksums | None = None) -> dict[str, Any]
     try:
         return {"bytes": path.stat().st_size, "sha256": (checksums or Checksums()).of(path)}
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); it has to be a readable file") from None
+        raise refused(path, error) from None
 
 
 def _feature_names(folder: Path) -> list[str]:
@@ -106,8 +106,7 @@ def _stamps(folder: Path, checksums: Checksums, progress: Callable[[int, int], N
                 stamps[printable(name)] = found
                 progress(len(stamps), len(names))
     except OSError as error:
-        place = printable(str(error.filename or folder))
-        raise UserError(f"{place}: cannot be read ({error.strerror}); check its permissions") from None
+        raise refused(printable(str(error.filename or folder)), error) from None
     return stamps
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import torch
 
 from egopack.data.loader import FeatureRows, Loader
 from egopack.data.samples import Sample
-from egopack.errors import UserError
+from egopack.errors import UserError, refused
 from egopack.files import atomic_path
 from egopack.model.network import Network
 from egopack.runtime.ranks import ALONE, Ranks
@@ -74,6 +76,10 @@ def write_predictions(path: Path | str, table: pd.DataFrame) -> None:
 def read_predictions(path: Path | str) -> pd.DataFrame:
     """Read what `write_predictions` wrote."""
     try:
-        return pd.read_parquet(path)
-    except (OSError, ValueError) as error:
+        return pd.read_parquet(io.BytesIO(Path(path).read_bytes()))
+    except OSError as error:
+        if error.errno not in (None, errno.ENOENT):  # without a number it is pyarrow's word for damage
+            raise refused(path, error) from None
+        raise UserError(f"{path}: not a table of predictions: {error}") from None
+    except ValueError as error:
         raise UserError(f"{path}: not a table of predictions: {error}") from None

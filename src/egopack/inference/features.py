@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,7 +13,7 @@ import numpy as np
 
 from egopack.ego4d.features import DamagedFile, aligned_rows, read_features, too_many_zeroed
 from egopack.ego4d.layout import FEATURE_SUFFIXES
-from egopack.errors import UserError
+from egopack.errors import UserError, refused
 from egopack.model.config import NamedFeatures
 
 if TYPE_CHECKING:
@@ -164,8 +165,10 @@ def _matrix(name: str, given: Any, one: NamedFeatures) -> np.ndarray:
 def _of_hdf5(path: Path) -> Iterator[tuple[str, Any]]:
     """The videos of an HDF5 file: its datasets by name, or groups of one dataset for each feature set."""
     try:
-        file = h5py.File(path, "r")  # open as long as its datasets are in use
+        file = h5py.File(path, "r", locking=False)  # open as long as its datasets are in use
     except OSError as error:
+        if error.errno:
+            raise refused(path, OSError(error.errno, os.strerror(error.errno))) from None
         raise UserError(f"{path}: not an HDF5 file ({error})") from None
     matrices = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
     groups = {name: dict(item.items()) for name, item in file.items() if isinstance(item, h5py.Group)}

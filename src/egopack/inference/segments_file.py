@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from egopack.errors import UserError
+from egopack.errors import UserError, refused
 
 FORM = 'expected {"VIDEO": [[start, end], ...]} or a CSV with the columns video, start, end (or video, at), in seconds'
 
@@ -32,7 +32,9 @@ def read_segments(path: Path, videos: Sequence[str], window_s: float) -> dict[st
             at = [float(one) for one in bounds]
             stretch = at if len(at) == 2 else [max(at[0] - window_s, 0.0), at[0]]
             found.setdefault(videos[0] if video is None else video, []).append(stretch)
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except OSError as error:
+        raise refused(path, error) from None
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise UserError(f"{path}: {FORM} ({error})") from None
     if not found:
         raise UserError(f"{path}: no segment; {FORM}")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
-from egopack.errors import UserError
+from egopack.errors import UserError, refused
 from egopack.files import atomic_path, write_json
 from egopack.model.card import card
 from egopack.model.config import About, ModelConfig
@@ -72,8 +72,10 @@ def read_config(folder: Path | str) -> ModelConfig:
         value = json.loads(path.read_bytes())
     except RecursionError:
         raise UserError(f"{path}: not the config of a network: nested too deeply") from None
-    except (OSError, ValueError) as error:  # ValueError: no JSON, or a number of thousands of digits
+    except (FileNotFoundError, ValueError) as error:  # ValueError: no JSON, or a number of thousands of digits
         raise UserError(f"{folder}: not a whole checkpoint: {error}") from None
+    except OSError as error:
+        raise refused(path, error) from None
     config = check(ModelConfig, value, file=path)
     for name, task in config.network.tasks.items():
         check(load_task(name).Params, task.params, file=path, key=f"network.tasks.{name}.params")
@@ -117,8 +119,8 @@ def _weights(network: Network, folder: Path | str) -> dict[str, Tensor]:
     """The weights of a checkpoint, which have the names and shapes of the network's."""
     folder = Path(folder)
     try:
-        weights = load_file(folder / WEIGHTS)
-    except (OSError, SafetensorError) as error:
+        weights = read_tensors(folder / WEIGHTS)
+    except (FileNotFoundError, SafetensorError) as error:
         raise UserError(f"{folder}: not a whole checkpoint: {error}") from None
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in weights.items()}
@@ -130,6 +132,22 @@ def _weights(network: Network, folder: Path | str) -> dict[str, Tensor]:
         raise UserError(f"{folder / WEIGHTS}: {len(names)} of {len(wanted)} weights differ from {CONFIG}: {first}")
     check_finite(folder / WEIGHTS, weights)
     return weights
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file of safetensors, read rather than mapped: not every file system maps files.
+
+    Raises:
+        FileNotFoundError: there is none.
+        SafetensorError: it is damaged.
+        UserError: the system refuses to read it.
+    """
+    try:
+        return load(path.read_bytes())
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise refused(path, error) from None
 
 
 def check_finite(source: Path | str, tensors: Mapping[str, Tensor]) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from egopack.data.loader import Loader
 from egopack.errors import UserError
 from egopack.files import atomic_path
-from egopack.model.checkpoint import check_finite
+from egopack.model.checkpoint import check_finite, read_tensors
 from egopack.model.network import Network
 from egopack.nn.heads import segment_mean
 from egopack.runtime.ranks import ALONE, Ranks
@@ -93,7 +93,7 @@ def save_prototypes(path: Path | str, prototypes: Prototypes) -> None:
 def load_prototypes(path: Path | str) -> Prototypes:
     """Read what `save_prototypes` wrote; a UserError says what is wrong with the file."""
     try:
-        tensors = load_file(path)
+        tensors = read_tensors(Path(path))
         check_finite(path, tensors)
         rows = {name.removeprefix("rows."): value for name, value in tensors.items() if name.startswith("rows.")}
         verb, noun = tensors["verb"], tensors["noun"]
@@ -102,5 +102,5 @@ def load_prototypes(path: Path | str) -> Prototypes:
         if any(len(value) != len(verb) for value in rows.values()):
             raise ValueError("rows and labels of different number")
         return Prototypes(rows, verb, noun)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+    except (FileNotFoundError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path}: not a whole file of prototypes: {error}") from None

@@ -17,7 +17,7 @@ from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
 from egopack.ego4d.layout import SPLITS, feature_files, feature_uids
 from egopack.ego4d.manifest import differences
 from egopack.ego4d.skips import Skipped, Skips
-from egopack.errors import UserError
+from egopack.errors import RefusedError, UserError
 from egopack.files import read_json
 from egopack.footage.sources import check_files, families, open_annotations
 from egopack.footage.sources import manifests as fingerprints
@@ -28,7 +28,6 @@ from egopack.preparation.shards import ZEROED
 from egopack.preparation.survey import (
     KINDS,
     TWO_FILES,
-    UNREADABLE,
     FileReport,
     Video,
     ahead,
@@ -86,14 +85,10 @@ def check_data(
         try:
             videos = survey(pool, root, features, feature_uids(root, features))
             check_widths(features, videos)
+        except RefusedError:
+            raise  # what a disk hides cannot be reported on
         except UserError as error:
             problems.append(str(error))
-        problems += [
-            f"{root}/features/{file.item}: cannot be read; check its permissions"
-            for video in videos
-            for file in video.found
-            if file.reason == UNREADABLE
-        ]
         rows, stored = _storable(pool, videos, features, storage, progress)
     report: Report = {"features": count_files(features, videos), "stored": stored, "tasks": {}}
     try:
@@ -210,8 +205,6 @@ def _read_rows(video: Video, features: Features, storage: str) -> tuple[str, str
         bad = sum(zeroed for _, _, zeroed in opened.blocks(0, len(opened), storage))
     except DamagedFile as error:
         return str(error), video.uid
-    except OSError:
-        return UNREADABLE, video.uid
     reason = too_many_zeroed(len(opened), bad)
     if reason:
         return reason, video.uid

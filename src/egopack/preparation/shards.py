@@ -21,18 +21,17 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 
 from egopack.checksums import Checksums
-from egopack.data.hdf5 import RowsOnDisk, new_table
+from egopack.data.hdf5 import DamagedHDF5, RowsOnDisk, new_table, whole_hdf5
 from egopack.data.shard_reader import COLUMNS, LENGTHS, VIDEOS, FeatureShards, shard_name
 from egopack.ego4d.features import DamagedFile, VideoFeatures, too_many_zeroed
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.files import PARTIAL, atomic_path, read_json, write_json
 from egopack.params import FeatureSet
-from egopack.preparation.survey import UNREADABLE, Video, ahead, check_widths, count_files, count_skips, survey
+from egopack.preparation.survey import Video, ahead, check_widths, count_files, count_skips, survey
 
 __all__ = ["FeatureShards", "Written", "write_shards"]
 
@@ -137,12 +136,12 @@ def _is_done(path: Path, plan: str, written: Written | None) -> bool:
     try:
         done = _attribute(path, "plan") == plan
         return done and (written is None or _attribute(path, "content") in written.contents())
-    except (OSError, KeyError):
+    except (FileNotFoundError, DamagedHDF5):
         return False
 
 
 def _attribute(path: Path, name: str) -> str:
-    with h5py.File(path, "r") as file:
+    with whole_hdf5(path) as file:
         return str(file.attrs[name].tobytes().decode())
 
 
@@ -237,8 +236,6 @@ class _Writer:
             features = source.features
         except DamagedFile as error:
             return 0, str(error), b""
-        except OSError:
-            return 0, UNREADABLE, b""
         if len(features) != length:
             return 0, "feature file that changed while read", b""
         bad, content = 0, hashlib.sha256()
@@ -251,7 +248,7 @@ class _Writer:
 
 def _read_index(path: Path, shard: int, skips: Skips) -> list[tuple[str, int, int, int]]:
     """Entries of videos.csv for one shard; what its writer left out or mended is counted, also where it is reused."""
-    with h5py.File(path, "r") as file:
+    with whole_hdf5(path) as file:
         for uid, reason in json.loads(file.attrs["spoilt"].tobytes()).items():
             skips.add(reason, uid)
         for uid, bad in json.loads(file.attrs["zeroed"].tobytes()).items():

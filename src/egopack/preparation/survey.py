@@ -21,7 +21,6 @@ from egopack.files import printable
 from egopack.params import FeatureSet
 
 HEADERS_AHEAD = 64
-UNREADABLE = "feature file that cannot be read"
 ODD_NAME = "feature file whose name is not printable text in UTF-8"
 TWO_FILES = "video with two feature files, of which one is used"
 Kind = Literal["missing", "wrong size", "damaged"]
@@ -142,8 +141,6 @@ def _header(root: Path, name: str, one: FeatureSet, uid: str, checksums: Checksu
         mark = checksums.of(path) if checksums else ""
     except DamagedFile as error:
         return FeatureFile(path, kind="damaged", reason=str(error), item=item, doubled=doubled)
-    except OSError:
-        return FeatureFile(path, kind="damaged", reason=UNREADABLE, item=item, doubled=doubled)
     wrong = width != one.size
     if wrong:
         reason = "feature file of another width than its set"

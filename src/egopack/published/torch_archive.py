@@ -7,6 +7,7 @@ tensors, and every other class becomes an inert stub.
 
 from __future__ import annotations
 
+import errno
 import io
 import pickle
 import zipfile
@@ -18,7 +19,7 @@ from typing import Any, ClassVar, cast
 import torch
 from torch import Tensor
 
-from egopack.errors import UserError
+from egopack.errors import UserError, refused
 
 STORAGES = {
     "FloatStorage": torch.float32,
@@ -91,6 +92,8 @@ def read_foreign(path: Path | str) -> Any:
             "is the download whole? An older file must be saved again with a newer torch"
         ) from None
     except DAMAGE as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # which seeking to nowhere gives
+            raise refused(path, error) from None
         reason = f"{type(error).__name__}: {error}"[:200]
         raise UserError(f"{path}: not a whole checkpoint by torch.save: {reason}") from None
 

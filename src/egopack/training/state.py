@@ -6,24 +6,25 @@ import errno
 import hashlib
 import json
 import os
-import shutil
+import re
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from egopack.checksums import Checksums
-from egopack.errors import UserError
-from egopack.files import atomic_path
+from egopack.errors import UserError, refused
+from egopack.files import PARTIAL, atomic_path
 
 STATE = "state.safetensors"
 SHARE_OF_TIME = 0.05  # of a run that may go into saving states
 KEEP_DAYS = 14.0
+NAME = re.compile(r"[0-9a-f]{32}")  # of a state's folder, by `run_digest`
 VANISHED = os.strerror(errno.ENOENT)
 
 
@@ -58,23 +59,48 @@ class Scratch:
                 return  # the same run, started twice, has ended elsewhere and cleared the folder
             raise UserError(
                 f"{self.folder}: the state of the training cannot be saved ({error}); "
-                "free some space, or set runtime.save_every to 0 in params.yaml"
+                "mend that, or set runtime.save_every to 0 in params.yaml"
             ) from None
         now = time.monotonic()
         self._not_before = now + (now - began) / SHARE_OF_TIME
 
     def load(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """What was saved last; None if nothing was, or what is there cannot be read."""
+        """What was saved last; None if nothing was, or what is there is damaged.
+
+        Raises:
+            UserError: the system refuses to read it.
+        """
         try:
-            with safe_open(self.folder / STATE, framework="pt") as file:
-                names = file.keys()
-                return {name: file.get_tensor(name) for name in names}, json.loads(file.metadata()["record"])
-        except (OSError, SafetensorError, KeyError, TypeError, json.JSONDecodeError):
+            content = (self.folder / STATE).read_bytes()
+            return load(content), _record(content)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise refused(self.folder / STATE, error) from None
+        except (SafetensorError, KeyError, TypeError, ValueError):
             return None
 
     def clear(self) -> None:
         """The run has ended well: its state is of no more use."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        _remove(self.folder)
+
+
+def _record(content: bytes) -> dict[str, Any]:
+    """The record in a file of safetensors: its header is JSON, behind eight bytes that tell how long it is."""
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    record: dict[str, Any] = json.loads(header["__metadata__"]["record"])
+    return record
+
+
+def _remove(folder: Path) -> bool:
+    """Remove a folder of `Scratch`, file by file: one that holds anything else stays. Whether it is gone."""
+    try:
+        for path in [folder / STATE, *folder.glob(f"{PARTIAL}*.{STATE}")]:
+            path.unlink(missing_ok=True)
+        folder.rmdir()
+    except OSError:
+        return not folder.exists()
+    return True
 
 
 def random_state(device: torch.device) -> dict[str, Tensor]:
@@ -108,15 +134,23 @@ def digest_files(paths: Iterable[Path], known: Path | None = None) -> str:
 
 
 def prune(root: Path, keep_days: float = KEEP_DAYS) -> list[Path]:
-    """Remove states that no run has touched for so many days, not the notes beside them; what was removed."""
+    """Remove states that no run has touched for so many days, and nothing else that lies there; what was removed."""
     limit = time.time() - 86400 * keep_days
     old = []
-    for entry in sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []:
+    for folder in sorted(root.glob("*")):
+        if not _is_state(folder):
+            continue
         try:
-            newest = max(path.stat().st_mtime for path in (entry, *entry.rglob("*")))
-        except OSError:
+            newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+        except FileNotFoundError:
             continue  # another run removes it at this moment
-        if newest < limit:
-            shutil.rmtree(entry, ignore_errors=True)
-            old.append(entry)
+        if newest < limit and _remove(folder):
+            old.append(folder)
     return old
+
+
+def _is_state(folder: Path) -> bool:
+    """Whether `Scratch` made a folder: its name is a digest, and only states are in it."""
+    if not NAME.fullmatch(folder.name) or folder.is_symlink() or not folder.is_dir():
+        return False
+    return all(path.name == STATE or path.match(f"{PARTIAL}*.{STATE}") for path in folder.iterdir())

@@ -11,7 +11,7 @@ from stages._common import MODELS, PARAMS, SAMPLES, SHARDS, SUBMISSIONS, Stage, 
 
 @click.command(cls=Stage)
 @click.argument("task")
-@click.option("--model", type=click.Path(path_type=Path), help="Checkpoint to predict by; data/models/egopack/TASK.")
+@click.option("--model", type=click.Path(path_type=Path), help="Predict by it; data/models/egopack/TASK, or single.")
 @click.option("--out", type=click.Path(path_type=Path), help="File to write; data/submissions/TASK.json.")
 def main(task: str, model: Path | None, out: Path | None) -> None:
     """Write the challenge file of TASK (lta, oscc, pnr, mq) for the unannotated split.
@@ -35,8 +35,9 @@ def main(task: str, model: Path | None, out: Path | None) -> None:
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
     device = set_up(params.runtime, params.seed)
     target = out or SUBMISSIONS / f"{task}.json"
+    trained = model or MODELS / ("egopack" if task in params.helped_by else "single") / task
     count = submit(
-        load_checkpoint(model or MODELS / "egopack" / task),
+        load_checkpoint(trained),
         task,
         block.decode,
         SAMPLES / task,
@@ -47,7 +48,7 @@ def main(task: str, model: Path | None, out: Path | None) -> None:
         seed=params.seed,
         device=device,
     )
-    click.echo(f"{target}: {count} entries, {target.stat().st_size / 1e6:.1f} MB")
+    click.echo(f"{target}: {count} entries, {target.stat().st_size / 1e6:.1f} MB, by {trained}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,8 @@ def test_the_stage_writes_what_the_split_asks_for(task: str, place: Workplace) -
         asked = {row["unique_id"] for row in raw["clips"]}
     assert asked
     assert set(challenge.given(content)) == asked
-    assert done.output == f"data/submissions/{task}.json: {len(asked)} entries, {done.output.split()[-2]} MB\n"
+    told = rf"data/submissions/{task}\.json: {len(asked)} entries, \d\.\d MB, by data/models/egopack/{task}\n"
+    assert re.fullmatch(told, done.output)
     first = Path(f"data/submissions/{task}.json").read_bytes()
     place.run("submit", task)
     assert Path(f"data/submissions/{task}.json").read_bytes() == first

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from egopack.data.batch import places_of
 from egopack.data.pyramid import Pyramid, build_pyramid, join
+from egopack.nn import targets
 from egopack.nn.targets import assign_targets, node_ranges
 
 CLASSES = 4
@@ -62,16 +67,55 @@ def assigned(pyramid: Pyramid, segments: list[Segments]) -> tuple[list[bool], li
     return found.positive.tolist(), found.offsets.tolist(), found.classes.tolist()
 
 
+@pytest.mark.parametrize("at_once", [targets.AT_ONCE, 0])
 @settings(max_examples=120, deadline=None)
-@given(problems(), st.integers(1, 5))
-def test_targets_by_loops(problem: tuple[list[int], list[Segments]], levels: int) -> None:
+@given(problems(), st.integers(1, 5), st.integers(1, 50))
+def test_targets_by_loops(at_once: int, problem: tuple[list[int], list[Segments]], levels: int, part: int) -> None:
+    """Whole, and in parts of any size."""
     lengths, segments = problem
     pyramid = pyramid_of(lengths, levels)
-    positive, offsets, classes = assigned(pyramid, segments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(targets, "AT_ONCE", at_once)
+        patch.setattr(targets, "PART", part)
+        positive, offsets, classes = assigned(pyramid, segments)
     expected = by_loops(pyramid, segments)
     assert positive == expected[0]
     assert classes == expected[2]
     np.testing.assert_allclose(offsets, expected[1], atol=1e-5)
+
+
+def test_parts_are_the_whole_to_the_bit() -> None:
+    generator = np.random.default_rng(3)
+    pyramid = pyramid_of([700, 90, 1300], 5)
+    segments = []
+    for m in (90, 0, 200):
+        starts, lengths = generator.uniform(-9, 600, m), generator.exponential(9, m)
+        segments.append(list(zip(starts, starts + lengths, generator.integers(0, 4, m), strict=True)))
+    whole = assigned(pyramid, segments)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(targets, "AT_ONCE", 1000)
+        assert assigned(pyramid, segments) == whole
+    assert sum(whole[0]) > 1000
+
+
+def test_memory_is_bounded_where_moments_are_thousands() -> None:
+    """Ten hours with 12,000 moments: all tensors that are made are small, unlike nodes times moments."""
+    pyramid = pyramid_of([67_500], 2)
+    start = np.random.default_rng(0).uniform(0, 33_000, 12_000)
+    segments = [[(s, s + 20.0, 1) for s in start.tolist()]]
+    largest = 0
+
+    class Sizes(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            nonlocal largest
+            made = func(*args, **(kwargs or {}))
+            if isinstance(made, torch.Tensor):
+                largest = max(largest, made.untyped_storage().nbytes())
+            return made
+
+    with Sizes():
+        assigned(pyramid, segments)
+    assert 1 << 18 < largest < 16 << 20
 
 
 def test_ranges_of_the_levels() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ from egopack.nn.sums import is_compiled
 
 LARGEST_S = 10_000.0  # the highest level takes all that is longer
 SAME_LENGTH_S = 1e-3
+AT_ONCE = 1 << 22  # pairs of a node and a segment; usual clips have fewer
+PART = 512  # nodes that are looked at together where there are more
 
 
 @dataclass(frozen=True)
@@ -44,25 +47,62 @@ def assign_targets(
     [videos, most] are those of each, S where there is none.
 
     Of the segments that a node is eligible for the shortest is regressed; its classes are those of all eligible ones
-    as short as that.
+    as short as that. Clips of hours, with thousands of segments, are taken part by part, each with the segments that
+    reach into it, so that memory does not grow as nodes times segments.
     """
-    pos, extent = nodes.pos[:, None], nodes.extent[:, None]
     if not places.shape[1]:
-        positive = torch.zeros_like(nodes.pos, dtype=torch.bool)
-        return NodeTargets(positive, pos.new_zeros(len(pos), 2), pos.new_zeros(len(pos), classes))
+        return _none(nodes.pos, classes)
     limits = node_ranges(pyramid)
-    low = torch.where(nodes.levels.owner == 0, limits[0][0], nodes.extent)[:, None]
-    high = torch.where(nodes.levels.owner == len(limits) - 1, LARGEST_S, 4 * nodes.extent)[:, None]
+    low = torch.where(nodes.levels.owner == 0, limits[0][0], nodes.extent)
+    high = torch.where(nodes.levels.owner == len(limits) - 1, LARGEST_S, 4 * nodes.extent)
+    table = torch.stack([nodes.pos, nodes.extent, low, high])
+    segments = segments.to(nodes.pos.dtype)
     # no node is inside of a segment of length 0
-    own = places[nodes.videos.owner]
-    start, end = F.pad(segments.to(pos.dtype), (0, 0, 0, 1))[own].unbind(-1)  # (N, most)
+    bounds, ids = F.pad(segments, (0, 0, 0, 1)), F.pad(labels, (0, 1))
+    if len(nodes.pos) * places.shape[1] <= AT_ONCE:
+        own = places[nodes.videos.owner]
+        return _answers(table, bounds[own], ids[own], classes)
+    parts = []
+    for first, last, video in _parts(pyramid):
+        own = places[video][places[video] < len(segments)]
+        near = own[(segments[own, 1] > nodes.pos[first]) & (segments[own, 0] < nodes.pos[last - 1])]
+        count = last - first
+        found = bounds[near].expand(count, -1, -1), ids[near].expand(count, -1)
+        parts.append(_answers(table[:, first:last], *found, classes))
+    columns = zip(*((part.positive, part.offsets, part.classes) for part in parts), strict=True)
+    return NodeTargets(*(torch.cat(column) for column in columns))
+
+
+def _parts(pyramid: Pyramid) -> Iterator[tuple[int, int, int]]:
+    """At most PART nodes of one level of one video each: the first of them, the one after the last, and the video."""
+    start = 0
+    for level in pyramid:
+        for video, length in enumerate(level.lengths):
+            yield from ((start + k, start + min(k + PART, length), video) for k in range(0, length, PART))
+            start += length
+
+
+def _none(pos: Tensor, classes: int) -> NodeTargets:
+    """Of nodes [N] that answer for nothing."""
+    return NodeTargets(
+        torch.zeros_like(pos, dtype=torch.bool), pos.new_zeros(len(pos), 2), pos.new_zeros(len(pos), classes)
+    )
+
+
+def _answers(table: Tensor, bounds: Tensor, label: Tensor, classes: int) -> NodeTargets:
+    """Targets of N nodes, `table` [4, N] of their positions, extents, least and largest reach, each with as many
+    segments: `bounds` [N, most, 2], `label` [N, most].
+    """
+    if not label.shape[1]:
+        return _none(table[0], classes)
+    pos, extent, low, high = table[:, :, None]
+    start, end = bounds.unbind(-1)
     left, right = pos - start, end - pos
     reach = torch.maximum(left, right)
     eligible = (torch.minimum(left, right) > 0) & (reach >= low) & (reach <= high)
     length = torch.where(eligible, end - start, torch.inf)
     shortest, chosen = length.min(dim=1, keepdim=True)
     as_short = eligible & (length <= shortest + SAME_LENGTH_S)
-    label = F.pad(labels, (0, 1))[own]
     if is_compiled(pos):
         one_hot = pos.new_zeros(len(pos), classes).scatter_reduce(1, label, as_short.to(pos.dtype), "amax")
     else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import pkgutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +102,17 @@ def code() -> Code:
     from egopack.provenance.project import Code
 
     return Code({"egopack": ROOT / "src" / "egopack", "stages": ROOT / "stages"})
+
+
+def sources(params: Path) -> str:
+    """A digest of all files that notes are made from: whichever of them changes, the notes may."""
+    native = [*(ROOT / "src" / "native").glob("*.*"), ROOT / "CMakeLists.txt"]
+    files = [path for top in ("src/egopack", "stages") for path in (ROOT / top).rglob("*.py")]
+    total = hashlib.sha256(f"{sys.version_info[:2]}".encode() + params.read_bytes())
+    for path in sorted([*files, *native]):
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        total.update(f"{path.relative_to(ROOT).as_posix()} {content}\n".encode())
+    return total.hexdigest()
 
 
 def stage_code(stage: str) -> str:

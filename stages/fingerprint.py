@@ -19,7 +19,7 @@ def main() -> None:
     params = load_all()
     tell_what_differs(params.runtime.reproducible)
     from egopack.checksums import NOTE, Checksums
-    from egopack.files import write_json
+    from egopack.files import write_json_files
     from egopack.footage.sources import drawn_splits, manifests, named_sources
     from egopack.footage.splits import read_splits, write_splits
     from egopack.model import initial_weights
@@ -35,10 +35,8 @@ def main() -> None:
         found = manifests(data, root, sources, splits, checksums, counting(bar))
     if splits:
         write_splits(SPLIT, splits)
-    for name, manifest in found.items():
-        write_json(MANIFEST / f"{name}.json", manifest)
-    for training, folder in folders.items():
-        write_json(MANIFEST / "start_from" / f"{training}.json", initial_weights.fingerprint(folder))
+    begun = {f"start_from/{name}": initial_weights.fingerprint(folder) for name, folder in folders.items()}
+    write_json_files(MANIFEST, found | begun)
     click.echo(f"{MANIFEST}: {', '.join(found)}")
 
 

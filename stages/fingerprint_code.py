@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import click
 
-from stages._common import CODE, METRICS, Stage, load_all
-from stages._inputs import ROOT, code, inputs, note
+from stages._common import CODE, METRICS, PARAMS, SCRATCH, Stage, load_all, original
+from stages._inputs import ROOT, code, inputs, note, sources
+
+REMEMBERED = "notes.json"
 
 
 @click.command(cls=Stage)
@@ -16,20 +18,23 @@ def main() -> None:
     compiled module those sources count whose functions are called; one that was built from other sources than the
     checkout's is refused. `git diff data/code` tells why a stage runs again.
     """
-    from egopack.files import write_json
+    from egopack.errors import UserError
+    from egopack.files import read_json, write_json, write_json_files
     from egopack.runtime.native_sources import check_built
 
     check_built(ROOT / "src" / "native")
-    params, everything = load_all(), code()
-    notes = {}
-    for stage, reads in inputs().items():
-        for key in reads.keys(params):
-            path = CODE / stage / f"{key}.json" if key else CODE / f"{stage}.json"
-            notes[path] = note(stage, reads, params, key, everything)
-    for path, content in notes.items():
-        write_json(path, content)
-    for path in set(CODE.rglob("*.json")) - set(notes):
-        path.unlink()  # of a stage that params.yaml no longer has
+    memory, files = original(SCRATCH) / REMEMBERED, sources(PARAMS)
+    try:
+        notes = read_json(memory)[files]
+    except (UserError, KeyError, TypeError):  # of other files, or none
+        params, everything = load_all(), code()
+        notes = {
+            f"{stage}/{key}" if key else stage: note(stage, reads, params, key, everything)
+            for stage, reads in inputs().items()
+            for key in reads.keys(params)
+        }
+        write_json(memory, {files: notes})
+    write_json_files(CODE, notes)
     for regime in ("multi", "egopack"):  # stages depend on these folders also where no stage writes there
         for folder in (CODE / f"train_{regime}", METRICS / regime):
             folder.mkdir(parents=True, exist_ok=True)

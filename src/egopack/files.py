@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -99,8 +99,22 @@ def read_json(path: Path | str) -> Any:
 def write_json(path: Path | str, value: Any) -> None:
     """Write `value` as JSON whose bytes depend on nothing but the value: sorted keys, one newline at the end."""
     with atomic_path(path) as temporary:
-        text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
-        temporary.write_text(text + "\n", encoding="utf-8")
+        temporary.write_bytes(json_bytes(value))
+
+
+def write_json_files(folder: Path, contents: Mapping[str, Any]) -> None:
+    """Have `folder` hold these JSON files, by name without suffix, and no other; what is the same is not written."""
+    names = {folder / f"{name}.json": value for name, value in contents.items()}
+    for path, value in names.items():
+        if not path.is_file() or path.read_bytes() != json_bytes(value):
+            write_json(path, value)
+    for path in set(folder.rglob("*.json")) - set(names):
+        path.unlink()
+
+
+def json_bytes(value: Any) -> bytes:
+    """What `write_json` writes."""
+    return (json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
 def printable(name: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from egopack.ego4d.manifest import file_entry
 from egopack.errors import UserError
-from egopack.model.checkpoint import CONFIG, WEIGHTS
-from egopack.model.network import Network
 from egopack.params import OptimizerParams, Params
+
+if TYPE_CHECKING:
+    from egopack.model.network import Network
 
 
 def named_folder(params: OptimizerParams, pack: str = "") -> str | None:
@@ -34,7 +35,11 @@ def fingerprint(folder: Path | None) -> dict[str, Any]:
     Raises:
         UserError: a file of it cannot be read.
     """
-    return {"files": {} if folder is None else {name: file_entry(folder / name) for name in (CONFIG, WEIGHTS)}}
+    if folder is None:
+        return {"files": {}}
+    from egopack.model.checkpoint import CONFIG, WEIGHTS  # torch; most trainings name no checkpoint
+
+    return {"files": {name: file_entry(folder / name) for name in (CONFIG, WEIGHTS)}}
 
 
 def load_initial(network: Network, other: Network, source: str, *, whole: bool = False) -> list[str]:

@@ -88,7 +88,7 @@ def test_unnormalised_rows_never_draw_past_the_last_class() -> None:
 
 @pytest.mark.parametrize(("videos", "horizon", "radius"), [(1, 5, 2.5), (3, 4, 2.5), (2, 1, 2.5), (2, 5, 0.5)])
 def test_edges_of_the_future(videos: int, horizon: int, radius: float) -> None:
-    edges = anticipation_edges(videos, horizon, radius, torch.device("cpu"))
+    edges = anticipation_edges(videos, horizon, radius, torch.device("cpu"), True)
     found = set(zip(edges.source.tolist(), edges.target.tolist(), strict=True))
     nodes = range(videos * horizon)
     same = {(j, i) for j in nodes for i in nodes if i // horizon == j // horizon and 0 < abs(i - j) <= radius}

@@ -31,7 +31,8 @@ def nearest_prototypes(x: Tensor, prototypes: Tensor, k: int, distance: Distance
     if distance == "cosine":
         x, prototypes = F.normalize(x, dim=-1), F.normalize(prototypes, dim=-1)
     values, indices = [], []
-    for rows in x.split(max(1, SIMILARITIES_AT_ONCE // len(prototypes))):
+    at_once = max(1, SIMILARITIES_AT_ONCE // len(prototypes))
+    for rows in [x] if torch.compiler.is_exporting() else x.split(at_once):  # a program takes any number of rows
         near = 1 - rows @ prototypes.T if distance == "cosine" else torch.cdist(rows, prototypes)
         value, index = smallest(near, k)
         values.append(value)

@@ -88,11 +88,10 @@ def aggregate(
     Shapes: message [N, H], gates [U, H] or None, onto [N, H] or None -> [N, H].
     """
     message, onto = full_precision(message), None if onto is None else full_precision(onto)
-    few = gates is None or len(gates) <= MOST_DISTANCES
-    if few and is_compiled(message):
+    if is_compiled(message) and (gates is None or len(gates) <= MOST_DISTANCES):
         return _Compiled.apply(message, gates, torch.zeros_like(message) if onto is None else onto, edges, signed, mean)
     if gates is None:
-        gates = message.new_ones(len(edges.distances), message.shape[1])
+        gates = message.new_ones(edges.distances.shape[0], message.shape[1])
     edges = edges.prepared()
     assert edges.sums is not None
     table = edges.sums.table

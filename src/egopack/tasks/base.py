@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
+import torch
 from pydantic import Field, create_model
 from torch import Tensor, nn
 
@@ -149,6 +150,11 @@ class Task(nn.Module, ABC):
         `batch` may be a part of a larger one, of which all parts' terms are added up. So a mean over rows is multiplied
         by `batch.share` of them, and any other count that a term is divided by is its `batch.total`.
         """
+
+    def readout(self, outputs: Outputs, batch: Batch) -> Outputs:
+        """What decoding starts from, as tensors: probabilities, seconds. It is what an exported program gives."""
+        found = {name: torch.softmax(value.float(), 1) for name, value in outputs.items() if name.endswith("logits")}
+        return {name.replace("logits", "probability"): value for name, value in found.items()}
 
     # --- predictions
     @abstractmethod

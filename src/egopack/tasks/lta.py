@@ -27,6 +27,7 @@ from egopack.labels import UNLABELLED, Labels
 from egopack.nn.fusion import Streams, fuse
 from egopack.nn.heads import Classifier, repeat_each, video_max
 from egopack.nn.losses import cross_entropy
+from egopack.nn.sums import is_compiled
 from egopack.nn.tdgc import TDGC
 from egopack.params import ModelParams, Strict, TaskParams, Width
 from egopack.tasks.base import Outputs, SampleSource, Task
@@ -148,7 +149,7 @@ class LongTermAnticipation(Task):
         horizon = self.params.samples.horizon
         video = fuse(self.align([self.neck(levels[0])], batch), streams)
         nodes = repeat_each(video, horizon)
-        edges = anticipation_edges(len(video), horizon, self.model.radius, nodes.device)
+        edges = anticipation_edges(len(video), horizon, self.model.radius, nodes.device, is_compiled(nodes))
         for conv in self.convolutions():
             nodes = torch.relu(conv(nodes, edges))
         return {"features": nodes, "verb_logits": self.verb(nodes), "noun_logits": self.noun(nodes)}
@@ -270,11 +271,13 @@ def observed_rows(observed: Sequence[Action], key: str, source: SampleSource, sp
 
 
 @lru_cache(maxsize=8)
-def anticipation_edges(videos: int, horizon: int, radius: float, device: torch.device) -> Edges:
-    """Edges between the Z future actions of every video, at positions 0 ... Z-1."""
+def anticipation_edges(videos: int, horizon: int, radius: float, device: torch.device, compiled: bool) -> Edges:
+    """Edges between the Z future actions of every video, at positions 0 ... Z-1; unless `compiled`, with what the
+    portable path needs.
+    """
     pos = np.tile(np.arange(horizon, dtype=np.float32), videos)
     edges = radius_edges(pos, [horizon] * videos, radius)
-    return edges if device.type == "cpu" else move(edges.prepared(), device)
+    return edges if compiled else move(edges.prepared(), device)
 
 
 def sample_classes(probability: np.ndarray, candidates: int, generator: np.random.Generator) -> np.ndarray:

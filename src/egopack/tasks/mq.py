@@ -211,6 +211,11 @@ class MomentQueries(Task):
             "stays, try another seed, model.fusion: features or model.offsets: softplus"
         )
 
+    def readout(self, outputs: Outputs, batch: Batch) -> Outputs:
+        nodes, (left, right) = batch.nodes(), outputs["offsets"].float().unbind(1)
+        segments = torch.stack([nodes.pos - left * nodes.extent, nodes.pos + right * nodes.extent], dim=1)
+        return {"probability": torch.sigmoid(outputs["class_logits"].float()), "segments": segments}
+
     def decode(
         self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
     ) -> pd.DataFrame:

@@ -142,6 +142,9 @@ class PointOfNoReturn(Task):
         truth = batch.targets["frame_labels"]
         return {"frame": F.binary_cross_entropy_with_logits(outputs["logits"][:, 0], truth) * batch.share(truth)}
 
+    def readout(self, outputs: Outputs, batch: Batch) -> Outputs:
+        return {"probability": torch.sigmoid(outputs["logits"].float())}
+
     def decode(
         self, outputs: Outputs, batch: Batch, samples: Sequence[Sample], decode: Any, generator: np.random.Generator
     ) -> pd.DataFrame:

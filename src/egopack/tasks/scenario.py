@@ -75,6 +75,9 @@ class ScenarioRecognition(Task):
     def forward(self, levels: Sequence[Tensor], batch: Batch, streams: Streams | None = None) -> Outputs:
         return {"logits": self.classifier(fuse(self.align([self.neck(levels[0])], batch), streams))}
 
+    def readout(self, outputs: Outputs, batch: Batch) -> Outputs:
+        return {"probability": torch.sigmoid(outputs["logits"].float())}
+
     def loss(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         truth = batch.targets["scenarios"]
         return {"scenario": F.binary_cross_entropy_with_logits(outputs["logits"], truth) * batch.share(truth)}

@@ -27,6 +27,7 @@ from egopack.runtime.ranks import ALONE, TORCHRUN
 from egopack.tasks.base import load_task
 from tests.support import ranks_tiny, small
 from tests.support.ranks_tiny import STAGES, Found
+from tests.support.stopped import stop_after
 from tests.support.workplace import ROOT, Workplace
 
 pytestmark = pytest.mark.xdist_group("ranks")  # two processes are started once for all tests
@@ -230,3 +231,31 @@ def test_a_dead_rank_ends_the_stage_and_the_next_run_goes_on(prepared: Workplace
     alone = curve(place.folder / "metrics/curves/single/ar.csv")
     np.testing.assert_allclose(together[:, 1], alone[:, 1], rtol=1e-4)
     assert not list((place.folder / "data/scratch").glob("*/state.safetensors"))
+
+
+@pytest.mark.parametrize("first", ["one process", "two"])
+def test_a_run_that_was_stopped_resumes_with_other_ranks(first: str, prepared: Workplace, alone_in: Path) -> None:
+    place = prepared
+    place.edit_params(lambda params: params["tasks"]["ar"]["train"].update(epochs=8, batch_size=2))
+    place.edit_params(lambda params: params["runtime"].update(save_every=1))
+    shutil.rmtree("data/scratch", ignore_errors=True)
+    assert place.run("train_single", "ar").exit_code == 0
+    expected, whole = curve(Path("metrics/curves/single/ar.csv")), load_file("data/models/single/ar/model.safetensors")
+    if first == "two":
+        launched = torchrun()
+        kill_rank(launched, 1)
+        launched.communicate()
+        done = place.run("train_single", "ar")
+        said = done.output
+    else:
+        stop_after(5, place, "train_single", "ar")
+        launched = torchrun()
+        said = launched.communicate()[0]
+        assert launched.returncode == 0
+    there, here = (1, 2) if first == "one process" else (2, 1)
+    assert re.search(
+        rf"resumes after step \d+ of a run .*, with other ranks \({there} there, {here} here\): from", said
+    ), said
+    np.testing.assert_allclose(curve(Path("metrics/curves/single/ar.csv")), expected, rtol=2e-5)
+    weights = load_file("data/models/single/ar/model.safetensors")
+    torch.testing.assert_close(weights, whole, atol=1e-4, rtol=1e-4)

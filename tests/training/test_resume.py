@@ -151,7 +151,7 @@ def test_the_same_run_twice_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     saved = other.load()
     assert saved is not None
     assert saved[0]["a"].tolist() == [1, 1]
-    assert saved[1] == {"step": 1}
+    assert saved[1]["step"] == 1
 
 
 def test_saving_takes_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

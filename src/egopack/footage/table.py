@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from egopack.ego4d.json_reader import read_object
-from egopack.errors import UserError
+from egopack.errors import UserError, refused
 from egopack.footage import cells
 from egopack.footage.timelines import NAMES, TEXTS, Timelines, judged
 from egopack.labels import Labels
@@ -62,6 +62,8 @@ def read_columns(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         except FileNotFoundError:
             raise UserError(f"{path}: no such file") from None
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise refused(path, error) from None
             raise UserError(f"{path}: not a whole {path.suffix} file: {str(error).splitlines()[0]}") from None
         first = 1
         table.columns = pd.Index([str(name).strip().lower().replace(" ", "_") for name in table.columns])
@@ -100,7 +102,7 @@ def _content(path: Path) -> str:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write the segments into it") from None
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); it has to be a readable file") from None
+        raise refused(path, error) from None
     if b"\0" in data:
         row = data[: data.index(b"\0")].count(b"\n") + 1
         raise UserError(f"{path}: row {row} holds a NUL byte; save the table as CSV in UTF-8")

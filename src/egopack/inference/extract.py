@@ -75,7 +75,7 @@ def _read(path: Path) -> dict[str, Any]:
     """The content of a JSON file that says how something was made; empty where there is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
 

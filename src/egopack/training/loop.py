@@ -23,7 +23,7 @@ from egopack.training.best_weights import BestWeights
 from egopack.training.ema import EMA
 from egopack.training.freeze import freeze
 from egopack.training.optimizer import learning_rate, make_optimizer
-from egopack.training.state import Scratch, random_state
+from egopack.training.state import Scratch, random_state, set_random_state
 
 Evaluate = Callable[[Network], dict[str, tuple[float, str]]]  # headline metrics, each with what is better, max or min
 
@@ -171,10 +171,7 @@ class TrainingState:
             index, moment = name.split("/")
             state.setdefault(int(index), {})[moment] = value
         self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": state})
-        generators = _under(tensors, f"random/{self.ranks.rank}/")
-        torch.set_rng_state(generators["cpu"])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state(generators["cuda"], self.device)
+        set_random_state(_under(tensors, f"random/{self.ranks.rank}/"), self.device, record["step"])
         if self.average is not None:
             for name, value in _under(tensors, "average/").items():
                 self.average.weights[name].copy_(value)
@@ -183,7 +180,7 @@ class TrainingState:
         self.best = BestWeights(**record["best"], weights=kept)
         self.step = record["step"]
         self.reports = [EpochReport(**report) for report in record["reports"]]
-        self.current = _steps(tensors, record["terms"])
+        self.current = _steps({name: value.to(self.device) for name, value in tensors.items()}, record["terms"])
         self.ranks.note(KEPT_STEP, str(self.step))
         return True
 

@@ -29,6 +29,7 @@ from egopack.runtime.progress import progress
 from egopack.runtime.ranks import Ranks
 from egopack.runtime.reproducible import kept
 from egopack.training.curves import write_curves
+from egopack.training.elsewhere import differences, of_another_run, setting_of
 from egopack.training.finite import NotFiniteError
 from egopack.training.loaders import train_loader, training_samples
 from egopack.training.loop import EpochReport, train
@@ -99,7 +100,9 @@ class Training:
                 raise UserError(f"{self.name}: {error}") from None
         if not self.ranks.is_main:
             return
-        save_checkpoint(self.folders.models / self.name, self.network, kept(self.runtime.reproducible), self.known)
+        moved = scratch is not None and len(scratch.settings) > 1  # then no machine gives these bytes in one go
+        promise = None if moved else kept(self.runtime.reproducible)
+        save_checkpoint(self.folders.models / self.name, self.network, promise, self.known)
         write_curves(self.folders.curves / f"{self.name}.csv", reports)
         if scratch is not None:
             scratch.clear()
@@ -153,7 +156,7 @@ class Training:
                 device=self.device,
                 on_step=on_step,
                 on_epoch=on_epoch,
-                on_resume=lambda step: say(f"{name}: resumes after step {step} of a run that was stopped"),
+                on_resume=lambda step: say(f"{name}: {resumes(step, scratch)}"),
                 evaluate=evaluate,
                 scratch=scratch,
                 precision=self.runtime.precision,
@@ -161,18 +164,19 @@ class Training:
             )
 
     def scratch(self, loaders: Mapping[str, Loader]) -> Scratch | None:
-        """Where the state of this very run is kept: same code, data, params, starting weights, device, threads and
-        number of ranks.
-        """
+        """Where the state of this very run is kept: same code, data, params, starting weights, whatever it runs on."""
         if not self.runtime.save_every:
             return None
-        root = self.folders.scratch
-        digest = ""
+        root, run, digest = self.folders.scratch, dict[str, Any](), ""
         if self.ranks.is_main:
             for old in prune(root):
                 click.echo(f"{self.name}: removed {old}, which no run resumed")
-            digest = run_digest(self.determining(loaders, root))
-        return Scratch(root / self.ranks.broadcast(digest), self.runtime.save_every)
+            run = self.determining(loaders, root)
+            digest = run_digest(run)
+            if not (root / digest).exists() and (other := of_another_run(root, run)):
+                click.echo(f"{self.name}: begins anew; {other}")
+        folder = root / self.ranks.broadcast(digest)
+        return Scratch(folder, self.runtime.save_every, run, setting_of(self.device, self.ranks))
 
     def determining(self, loaders: Mapping[str, Loader], root: Path) -> dict[str, Any]:
         """All that determines what a run computes; digests of large files are noted under `root`."""
@@ -184,17 +188,27 @@ class Training:
             "weights": digest_tensors(self.network.state_dict()),
             "seed": self.seed,
             "runtime": self.runtime.model_dump(mode="json", exclude={"save_every", "device", "threads"}),
-            "machine": [torch.__version__, str(self.device), torch.get_num_threads(), self.ranks.world],
-            "code": digest_files([*source.rglob("*.py"), Path(egopack_native.__file__)]),
+            "torch": torch.__version__,
+            "code": digest_files(source.rglob("*.py")),
+            "compiled": run_digest(egopack_native.SOURCES),
             "features": digest_files(self.folders.shards.glob("*.*"), root / NOTE),
             "loaders": {
-                task: [
-                    *(one.batch_size, one.levels, one.radius_s, one.seed),
-                    digest_files((self.folders.samples / task).glob("*.h5")),
-                ]
+                task: {
+                    **{"batch_size": one.batch_size, "levels": one.levels, "radius_s": one.radius_s, "seed": one.seed},
+                    "samples": digest_files((self.folders.samples / task).glob("*.h5")),
+                }
                 for task, one in loaders.items()
             },
         }
+
+
+def resumes(step: int, scratch: Scratch | None) -> str:
+    """What to say of a run that resumes; where it runs on something else than before, how that matters."""
+    text = f"resumes after step {step} of a run that was stopped"
+    if scratch is None or len(scratch.settings) == 1:
+        return text
+    differs = differences(*scratch.settings[-2:])
+    return f"{text}, with other {differs}: from here on its bytes are those of this setting"
 
 
 def ignore(line: str) -> None:

@@ -8,7 +8,8 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +33,15 @@ class Scratch:
     """The state of one run: a folder whose name is a digest of all that determines the run, with one file in it.
 
     `every` is after how many steps a state is saved; one that takes long to write is saved more rarely. `stop` asks for
-    one after the step under way, the last.
+    one after the step under way, the last. `run` is what determines the run, `setting` what it runs on; `settings` are
+    those that it has run on so far, the last being its own.
     """
 
-    def __init__(self, folder: Path, every: int) -> None:
+    def __init__(
+        self, folder: Path, every: int, run: Mapping[str, Any] | None = None, setting: Mapping[str, Any] | None = None
+    ) -> None:
         self.folder, self.every, self.stop = folder, every, False
+        self.run, self.settings = run or {}, [setting or {}]
         self._not_before = 0.0
 
     def due(self, step: int) -> bool:
@@ -50,6 +55,7 @@ class Scratch:
             UserError: it cannot be written.
         """
         began = time.monotonic()
+        record = {**record, "run": self.run, "settings": self.settings}
         try:
             with atomic_path(self.folder / STATE) as temporary:
                 plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -72,7 +78,10 @@ class Scratch:
         """
         try:
             content = (self.folder / STATE).read_bytes()
-            return load(content), _record(content)
+            tensors, record = load(content), _record(content)
+            if record["settings"][-1] != self.settings[-1]:
+                self.settings = [*record["settings"], self.settings[-1]]
+            return tensors, record
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -92,6 +101,18 @@ def _record(content: bytes) -> dict[str, Any]:
     return record
 
 
+def read_records(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The records of all states under `root`, the newest first, each with its folder; what is damaged is left out."""
+    found = []
+    for folder in filter(_is_state, root.glob("*")):
+        with suppress(FileNotFoundError):  # another run removes it at this moment
+            found.append(((folder / STATE).stat().st_mtime_ns, folder))
+    for _, folder in sorted(found, reverse=True):
+        with suppress(FileNotFoundError, KeyError, TypeError, ValueError), (folder / STATE).open("rb") as file:
+            size = file.read(8)
+            yield folder, _record(size + file.read(int.from_bytes(size, "little")))
+
+
 def _remove(folder: Path) -> bool:
     """Remove a folder of `Scratch`, file by file: one that holds anything else stays. Whether it is gone."""
     try:
@@ -107,6 +128,23 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
     """States of the generators that this process draws from."""
     states = {"cpu": torch.get_rng_state()}
     return states | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else states
+
+
+def set_random_state(states: Mapping[str, Tensor], device: torch.device, step: int) -> None:
+    """Go back to `random_state`. A generator that the run did not have, as of a further rank, begins by its seed and
+    the step, so that it does not draw again what was drawn before.
+    """
+    seed = (torch.initial_seed() + (step << 20)) % 2**63
+    if "cpu" in states:
+        torch.set_rng_state(states["cpu"])
+    else:
+        torch.default_generator.manual_seed(seed)
+    if device.type != "cuda":
+        return
+    if "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    else:
+        torch.cuda.manual_seed(seed)
 
 
 def run_digest(determines: Mapping[str, Any]) -> str:

@@ -28,7 +28,7 @@ def main(task: str) -> None:
     from egopack.data.shard_reader import video_lengths
     from egopack.footage.sources import open_annotations
     from egopack.footage.splits import read_splits
-    from egopack.preparation.index import index_task
+    from egopack.preparation.index import index_task, without_labels
     from egopack.tasks.base import check_task, load_task
 
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
@@ -44,7 +44,11 @@ def main(task: str) -> None:
         SAMPLES / task,
         params.data.tolerate,
     )
-    click.echo(f"{SAMPLES / task}: " + ", ".join(f"{part['samples']} {split}" for split, part in report.items()))
+    counts = (
+        f"{part['samples']} {split}" + "".join(f" (no label for {kind})" for kind in without_labels(part))
+        for split, part in report.items()
+    )
+    click.echo(f"{SAMPLES / task}: {', '.join(counts)}")
 
 
 if __name__ == "__main__":

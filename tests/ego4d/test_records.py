@@ -263,13 +263,37 @@ def test_taxonomy_is_read_in_its_order(tmp_path: Path) -> None:
     path.write_text('{"verbs": ["put_(place,_leave)", "cut"], "nouns": ["apple"]}')
     assert read_taxonomy(path) == Taxonomy(("put_(place,_leave)", "cut"), ("apple",))
     for text, message in (
-        ('{"verbs": ["a"]}', "nouns is missing, expected a list of names"),
-        ('{"verbs": [], "nouns": ["a"]}', r"verbs is \[\], expected a list of names"),
+        ('{"nouns": []}', "verbs is missing, expected a list of names"),
+        ('{"verbs": [], "nouns": null}', r"verbs is \[\], expected a list of names"),
+        ('{"verbs": "a", "nouns": ["a"]}', "verbs is "),
         ('{"verbs": ["a", 3], "nouns": ["a"]}', r"verbs\[1\] is 3, expected a text"),
     ):
         path.write_text(text)
         with pytest.raises(UserError, match=message):
             read_taxonomy(path)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"verbs": ["a"]}', '{"verbs": ["a"], "nouns": []}', '{"verbs": ["a"], "nouns": null}']
+)
+def test_a_taxonomy_of_verbs_alone(tmp_path: Path, text: str) -> None:
+    path = tmp_path / layout.TAXONOMY
+    path.write_text(text)
+    assert read_taxonomy(path) == Taxonomy(("a",), ("none",))
+    path.write_text(text.replace("verbs", "x").replace("nouns", "verbs").replace("x", "nouns"))
+    assert read_taxonomy(path) == Taxonomy(("none",), ("a",))
+
+
+@pytest.mark.parametrize("given", [..., None])
+def test_a_file_of_nouns_alone(tmp_path: Path, given: Any) -> None:
+    rows = [changed(ACTION, {"verb_label": given, "action_idx": index}) for index in range(2)]
+    skips = Skips()
+    actions = read_actions(clips(tmp_path, *rows, name="fho_lta_train.json"), skips)
+    assert [(action.verb, action.noun) for action in actions] == [(-1, 131)] * 2
+    assert not len(skips)
+    whole = clips(tmp_path, *rows, ACTION, name="fho_lta_train.json")
+    with pytest.raises(UserError, match=r"clips\[0\]\.verb_label is (missing|null), expected a label id"):
+        read_actions(whole, Skips())
 
 
 def label_root(tmp_path: Path) -> Path:

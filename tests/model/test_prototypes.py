@@ -97,6 +97,34 @@ def test_no_segment_with_both_labels() -> None:
         built(samples)
 
 
+@pytest.mark.parametrize("alone", ["verbs", "nouns"])
+def test_prototypes_of_verbs_or_nouns_alone(alone: str) -> None:
+    """By loops, with one label in place of the other everywhere."""
+    other = "nouns" if alone == "verbs" else "verbs"
+    samples = samples_of()
+    for sample in samples:
+        sample.targets[other] = np.full_like(sample.targets[other], -1)
+    found = built(samples)
+    for sample in samples:
+        sample.targets[other] = np.zeros_like(sample.targets[other])
+    expected = by_loops(samples)
+    classes = (found.verb if alone == "verbs" else found.noun).tolist()
+    assert set((found.noun if alone == "verbs" else found.verb).tolist()) == {-1}
+    assert len(classes) > 2
+    for name, rows in found.rows.items():
+        assert classes == sorted(pair[alone == "nouns"] for pair in expected[name])
+        torch.testing.assert_close(rows, torch.stack(list(expected[name].values())), atol=1e-5, rtol=1e-4)
+
+
+def test_no_label_at_all() -> None:
+    samples = samples_of()
+    for sample in samples:
+        for kind in ("verbs", "nouns"):
+            sample.targets[kind] = np.full_like(sample.targets[kind], -1)
+    with pytest.raises(UserError, match=r"no segment of 'ar' in the train split has a verb or a noun label$"):
+        built(samples)
+
+
 def test_round_trip_and_bytes(tmp_path: Path) -> None:
     prototypes = built(samples_of())
     for name in ("a", "b"):

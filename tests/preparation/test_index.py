@@ -51,7 +51,16 @@ def test_files_of_a_task(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "ar" / "report.json").read_text()) == report
     skipped = {"video without features": {"count": 1, "examples": ["val-item"]}}
     found = {"actions": 0, "windows": 0}
-    assert report["val"] == {"found": found, "samples": 3, "skipped": skipped, "differing": {}, "lacking": []}
+    labelled = small.samples_of("ar", 3, 1)
+    counts = {kind: sum(len(one.targets[kind]) for one in labelled) for kind in ("verbs", "nouns")}
+    assert report["val"] == {
+        "found": found,
+        "samples": 3,
+        "labels": counts,
+        "skipped": skipped,
+        "differing": {},
+        "lacking": [],
+    }
     read = read_split(tmp_path / "ar", "val")
     for got, want in zip(read, small.samples_of("ar", 3, 1), strict=True):
         assert (got.key, got.video_uid) == (want.key, want.video_uid)

@@ -10,7 +10,7 @@ import torch
 
 from egopack.data.loader import FeatureRows
 from egopack.data.splits import read_labels, read_split
-from egopack.evaluation.predict import predict, rounded, write_predictions
+from egopack.evaluation.predict import Scores, predict, rounded, told, write_predictions
 from egopack.model.network import Network
 from egopack.runtime.progress import progress
 from egopack.runtime.ranks import Ranks
@@ -27,7 +27,7 @@ def evaluate(
     name: str,
     seed: int,
     device: torch.device,
-) -> dict[str, float]:
+) -> Scores:
     """Predict the validation split of `task`, write the table to `out`, and return its scores; one line tells the
     headline metrics under `name`.
     """
@@ -37,7 +37,7 @@ def evaluate(
     write_predictions(out, table)
     head = network.head(task)
     scores = rounded(head.score(table, samples, labels))
-    click.echo(f"{name}: " + ", ".join(f"{metric} {scores[metric]:g}" for metric in head.headline))
+    click.echo(f"{name}: {told(scores, head.headline)}")
     return scores
 
 
@@ -45,7 +45,7 @@ def headlines(
     network: Network, samples_root: Path, features: FeatureRows, *, seed: int, device: torch.device, ranks: Ranks
 ) -> dict[str, tuple[float, str]]:
     """Headline metrics of every task on its validation split <samples_root>/<task>, as <task>/<metric>, each with what
-    is better.
+    is better; without those that are not defined.
 
     Predictions are made by the defaults of decoding, since training does not depend on `decode` in params.yaml. Ranks
     predict together, and rank 0 alone scores.
@@ -58,5 +58,8 @@ def headlines(
         if not ranks.is_main:
             continue
         scores = rounded(head.score(table, samples, labels))
-        found |= {f"{task}/{metric}": (scores[metric], better) for metric, better in head.headline.items()}
+        for metric, better in head.headline.items():
+            score = scores[metric]
+            if score is not None:
+                found[f"{task}/{metric}"] = score, better
     return found

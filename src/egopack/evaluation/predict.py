@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import io
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from egopack.model.network import Network
 from egopack.runtime.ranks import ALONE, Ranks
 
 SAMPLES_AT_ONCE = 32
+Scores = dict[str, float | None]
 
 
 @torch.no_grad()
@@ -62,9 +64,19 @@ def predict(
     return pd.concat(in_order, ignore_index=True)
 
 
-def rounded(scores: dict[str, float]) -> dict[str, float]:
-    """Scores with six significant digits: what is below differs from machine to machine."""
-    return {name: float(f"{value:.6g}") for name, value in scores.items()}
+def rounded(scores: Mapping[str, float]) -> Scores:
+    """Scores with six significant digits: what is below differs from machine to machine. None where a score is not
+    defined, since no sample has the label that it is of.
+    """
+    return {name: float(f"{value:.6g}") if math.isfinite(value) else None for name, value in scores.items()}
+
+
+def told(scores: Scores, names: Iterable[str]) -> str:
+    """The scores of these names in words, and all that are not defined."""
+    text = ", ".join(f"{name} {'undefined' if (value := scores[name]) is None else f'{value:g}'}" for name in names)
+    undefined = [name for name, value in scores.items() if value is None]
+    because = f" (no sample has a label for {', '.join(undefined)})" if undefined else ""
+    return text + because
 
 
 def write_predictions(path: Path | str, table: pd.DataFrame) -> None:

@@ -19,7 +19,7 @@ def release(
     out: Path,
     *,
     decode: Mapping[str, Mapping[str, Any]],
-    scores: Mapping[str, Mapping[str, float]],
+    scores: Mapping[str, Mapping[str, float | None]],
     note: Path,
     data: Sequence[Path],
     params: Mapping[str, Any],

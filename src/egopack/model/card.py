@@ -69,9 +69,14 @@ table = model.predict("features.npy"{task})  # a row for every segment: its name
 """
 
 
+def score(value: float | None) -> str:
+    """A score in words."""
+    return "undefined" if value is None else f"{value:g}"
+
+
 def _scores(config: ModelConfig, headlines: Mapping[str, Mapping[str, str]]) -> str:
     rows = [
-        f"| {task.upper()} {metric} {ARROWS[better]} | {config.scores[task][metric]:g} |"
+        f"| {task.upper()} {metric} {ARROWS[better]} | {score(config.scores[task][metric])} |"
         for task, headline in headlines.items()
         for metric, better in headline.items()
     ]

@@ -32,7 +32,7 @@ class About(Strict):
     params: the values of all params that its training read, by their keys
     digests: SHA-256 of what it was made by and of: code, data. No commit and no date: the same input gives the same
     bytes, whenever and wherever it is trained
-    scores: of each task on the validation split
+    scores: of each task on the validation split; None where one is not defined
     """
 
     name: str = ""
@@ -41,7 +41,7 @@ class About(Strict):
     decode: dict[str, dict[str, Any]] = Field(default_factory=dict)
     params: dict[str, Any] = Field(default_factory=dict)
     digests: dict[str, str] = Field(default_factory=dict)
-    scores: dict[str, dict[str, float]] = Field(default_factory=dict)
+    scores: dict[str, dict[str, float | None]] = Field(default_factory=dict)
 
 
 class ModelConfig(About):

@@ -14,6 +14,7 @@ from torch import Tensor
 from egopack.data.loader import Loader
 from egopack.errors import UserError
 from egopack.files import atomic_path
+from egopack.labels import UNLABELLED
 from egopack.model.checkpoint import check_finite, read_tensors
 from egopack.model.network import Network
 from egopack.nn.heads import segment_mean
@@ -43,29 +44,36 @@ def build_prototypes(
     on_batch: Callable[[int], object] = lambda samples: None,
     ranks: Ranks = ALONE,
 ) -> Prototypes:
-    """Average each support task's neck on the level-0 nodes over every segment of the loader, by (verb, noun) pair.
+    """Average each support task's neck on the level-0 nodes over every segment of the loader, by (verb, noun) pair; by
+    verb or noun alone where no segment has the other.
 
-    The network is used in evaluation mode. Segments without a verb or a noun label take no part, pairs without a
-    segment have no row. Ranks take turns at the batches.
+    The network is used in evaluation mode. Segments that lack a label take no part, pairs without a segment have no
+    row. Ranks take turns at the batches.
 
     Raises:
-        UserError: samples of this `task` have no segments with verbs and nouns, or none has both labels.
+        UserError: samples of this `task` have no segments with verbs and nouns, or no prototype comes of them.
     """
     key = "params.yaml: prototypes.task"
+    if not all(one.segments is not None and {"verbs", "nouns"} <= one.targets.keys() for one in loader.samples):
+        raise UserError(
+            f"{key}: samples of {task!r} have no segments with a verb and a noun each; name a task that has them"
+        )
+    verbs, nouns = (
+        size if any((one.targets[kind] >= 0).any() for one in loader.samples) else 0
+        for kind, size in (("verbs", verbs), ("nouns", nouns))
+    )
+    if not verbs and not nouns:
+        raise UserError(f"{key}: no segment of {task!r} in the train split has a verb or a noun label")
     network.to(device).eval()
-    counts = torch.zeros(verbs * nouns, dtype=torch.float64)  # on the host, which adds in a fixed order
-    sums = {name: counts.new_zeros(verbs * nouns, network.head(name).neck.size) for name in network.task}
+    pairs = max(verbs, 1) * max(nouns, 1)
+    counts = torch.zeros(pairs, dtype=torch.float64)  # on the host, which adds in a fixed order
+    sums = {name: counts.new_zeros(pairs, network.head(name).neck.size) for name in network.task}
     for batch, _ in loader.epoch(first=ranks.rank, every=ranks.world):
-        verb, noun = batch.targets.get("verbs"), batch.targets.get("nouns")
-        if batch.segment_nodes is None or verb is None or noun is None:
-            raise UserError(
-                f"{key}: samples of {task!r} have no segments with a verb and a noun each; name a task that has them"
-            )
         batch = batch.to(device)
         assert batch.segment_nodes is not None
         nodes = network.backbone(batch.x, batch.pyramid[:1])[0]
-        labelled = ((verb >= 0) & (noun >= 0)).double()
-        pair = verb.clamp(min=0) * nouns + noun.clamp(min=0)
+        verb, noun = (batch.targets[kind] if size else None for kind, size in (("verbs", verbs), ("nouns", nouns)))
+        pair, labelled = _pairs(verb, noun, nouns)
         counts.index_add_(0, pair, labelled)
         for name in network.task:
             pooled = segment_mean(network.head(name).neck(nodes), batch.segment_nodes).cpu().double()
@@ -76,7 +84,18 @@ def build_prototypes(
     if not len(seen):
         raise UserError(f"{key}: no segment of {task!r} in the train split has both a verb and a noun label")
     rows = {name: (ranks.all_reduce(own).cpu()[seen] / counts[seen, None]).float() for name, own in sums.items()}
-    return Prototypes(rows, verb=seen // nouns, noun=seen % nouns)
+    unknown = torch.full_like(seen, UNLABELLED)
+    return Prototypes(rows, seen // max(nouns, 1) if verbs else unknown, seen % nouns if nouns else unknown)
+
+
+def _pairs(verb: Tensor | None, noun: Tensor | None, nouns: int) -> tuple[Tensor, Tensor]:
+    """Of each segment its pair, verb-major, and whether it has one (0.0 or 1.0), on the host; of verbs or nouns alone
+    the other is None.
+    """
+    given = [label.cpu() for label in (verb, noun) if label is not None]
+    labelled = torch.stack([label >= 0 for label in given]).all(dim=0).double()
+    first, *second = (label.clamp(min=0) for label in given)
+    return (first * nouns + second[0] if second else first), labelled
 
 
 def save_prototypes(path: Path | str, prototypes: Prototypes) -> None:

@@ -23,7 +23,7 @@ from egopack.footage.sources import check_files, families, open_annotations
 from egopack.footage.sources import manifests as fingerprints
 from egopack.params import DataParams, FeatureSet, TaskBlock
 from egopack.preparation.disagreements import Problem, judged, of_sets
-from egopack.preparation.index import NEEDED, SplitReport, index_split, nothing_usable
+from egopack.preparation.index import SplitReport, index_split, nothing_usable, without_labels
 from egopack.preparation.shards import ZEROED
 from egopack.preparation.survey import (
     KINDS,
@@ -161,6 +161,7 @@ def numbers(report: Report) -> dict[str, Any]:
                 split: {
                     "found": part["found"],
                     "samples": part["samples"],
+                    "labels": part["labels"],
                     "skipped": _counts(part["skipped"]),
                     "differing": _counts(part["differing"]),
                 }
@@ -249,11 +250,11 @@ def _check_task(
             _, report[split], wrong = index_split(task, block, annotations, rows, features, split, tolerated)
         except UserError as error:
             problems.append(str(error))
-            report[split] = {"found": {}, "samples": 0, "skipped": {}, "differing": {}, "lacking": []}
+            report[split] = {"found": {}, "samples": 0, "labels": {}, "skipped": {}, "differing": {}, "lacking": []}
         else:
             about += wrong
-            if split in NEEDED and not report[split]["samples"]:
-                problems.append(nothing_usable(name, block, split, report[split]))
+            lacking = nothing_usable(name, block, split, report)
+            problems += [lacking] if lacking else []
     return report, about
 
 
@@ -287,7 +288,9 @@ def table(report: Report) -> str:
                 ", ".join(f"{count:,} {what}" for what, count in part["found"].items()) or "nothing that can be read"
             )
             cells = [task, split, f"{part['samples']:,}", f"{_total(part['skipped']):,}", found]
-            lines.append((cells, [*_reasons(part["skipped"]), *_reasons(part["differing"], "; ", "differ: ")]))
+            unlabelled = [f"no label for {kind}" for kind in without_labels(part)]
+            differing = _reasons(part["differing"], "; ", "differ: ")
+            lines.append((cells, [*unlabelled, *_reasons(part["skipped"]), *differing]))
     wide = [max(len(cells[k]) for cells, _ in lines if k + 1 < len(cells)) for k in range(4)]
     text = ""
     for cells, notes in lines:

@@ -26,6 +26,7 @@ class SplitReport(TypedDict):
 
     found: dict[str, int]  # what its annotation file lists
     samples: int
+    labels: dict[str, int]  # how many the samples have, of each kind
     skipped: Skipped
     differing: Skipped  # items of which the files give something twice, and not the same
     lacking: list[str]  # videos without features that samples ask for
@@ -46,7 +47,7 @@ def index_task(
     `rows` is how many feature rows each video has, on the grid of the first of the feature sets.
 
     Raises:
-        UserError: an annotation file cannot be trusted, a split that training needs has nothing usable, or files
+        UserError: an annotation file cannot be trusted, a split that training needs has no sample or no label, or files
             contradict themselves as a whole, in something that is not `tolerated`; then all is written, to look into.
     """
     report: dict[str, SplitReport] = {}
@@ -55,10 +56,9 @@ def index_task(
     for split in SPLITS:
         found[split], report[split], wrong = index_split(task, block, annotations, rows, features, split, tolerated)
         problems += wrong
-        if split in NEEDED and not found[split]:
-            raise UserError(
-                "; ".join([nothing_usable(name, block, split, report[split]), *(text for _, text in wrong)])
-            )
+        lacking = nothing_usable(name, block, split, report)
+        if lacking:
+            raise UserError("; ".join([lacking, *(text for _, text in wrong)]))
     for split, samples in found.items():
         write_samples(split_file(folder, split), samples)
     labels = task.labels(annotations.of(block.annotations))
@@ -89,6 +89,7 @@ def index_split(
     report: SplitReport = {
         "found": annotations.found(block.annotations, split),
         "samples": len(samples),
+        "labels": count_labels(samples),
         "skipped": source.skips.to_dict(),
         "differing": differing,
         "lacking": sorted(source.lacking),
@@ -96,11 +97,34 @@ def index_split(
     return samples, report, problems
 
 
-def nothing_usable(name: str, block: TaskBlock, split: str, report: SplitReport) -> str:
-    """What to say of a split that training needs and that has no sample."""
-    reasons = ", ".join(f"{entry['count']} {reason}" for reason, entry in report["skipped"].items())
-    source = block.annotations
-    return f"tasks.{name}: no usable sample in split {split!r} of {source} ({reasons or 'the file lists none'})"
+def count_labels(samples: Sequence[Sample]) -> dict[str, int]:
+    """How many labels the samples have, by the names of those targets that are ids of classes."""
+    kinds = [kind for kind, value in samples[0].targets.items() if value.dtype.kind == "i"] if samples else []
+    return {kind: sum(int((sample.targets[kind] >= 0).sum()) for sample in samples) for kind in kinds}
+
+
+def nothing_usable(name: str, block: TaskBlock, split: str, report: Mapping[str, SplitReport]) -> str:
+    """What to say of a split that training needs, and that has no sample, or none with a label; empty if it has."""
+    if split not in NEEDED:
+        return ""
+    found, place = report[split], f"split {split!r} of {block.annotations}"
+    if not found["samples"]:
+        reasons = ", ".join(f"{entry['count']} {reason}" for reason, entry in found["skipped"].items())
+        return f"tasks.{name}: no usable sample in {place} ({reasons or 'the file lists none'})"
+    kinds, advice = found["labels"], f"fetch the annotations again, or take {name} out of params.yaml"
+    if kinds and not any(kinds.values()):
+        return f"tasks.{name}: no label in {place}, in none of its {found['samples']} samples; {advice}"
+    before = report.get(NEEDED[0], found)["labels"]
+    if kinds and before and not any(kinds[kind] and before.get(kind) for kind in kinds):
+        trained = ", ".join(kind for kind, count in before.items() if count)
+        return f"tasks.{name}: {place} has no label for {trained}, and {NEEDED[0]!r} for nothing else; {advice}"
+    return ""
+
+
+def without_labels(report: SplitReport) -> list[str]:
+    """The kinds of labels that no sample of a split has, where others are there."""
+    kinds = report["labels"]
+    return [kind for kind, count in kinds.items() if not count] if any(kinds.values()) else []
 
 
 def distinct(samples: Sequence[Sample], skips: Skips) -> list[Sample]:

@@ -23,6 +23,8 @@ def actions(results: TaskResults) -> Markup:
         for part in ("verb", "noun"):
             truth = np.concatenate([sample.targets[f"{part}s"] for sample in results.samples])
             known = truth != UNLABELLED
+            if not known.any():
+                continue
             best = np.array([ranked[0] for ranked in predictions[part]])[known]
             names = results.labels[f"{part}s"]
             counts, shown = confused(truth[known], best, names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from markupsafe import Markup
 
+from egopack.labels import UNLABELLED
 from egopack.report.figures import Line, lines
 from egopack.report.results import TaskResults
 from egopack.report.tables import figure
@@ -19,6 +20,8 @@ def anticipation(results: TaskResults) -> Markup:
     parts = []
     for part in PARTS:
         truth = np.stack([sample.targets[f"{part}s"] for sample in results.samples])
+        if (truth == UNLABELLED).all():
+            continue
         horizons = np.arange(1, truth.shape[1] + 1)
         shown = [
             Line(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -144,7 +145,7 @@ class ActionRecognition(Task):
             seen = np.concatenate([sample.targets[f"{part}s"] for sample in train])
             frequency = np.bincount(seen[seen >= 0], minlength=len(labels[f"{part}s"]))
             best = np.argsort(-frequency, kind="stable")[:TOP]
-            share = (frequency[best] / frequency.sum()).astype(np.float32)
+            share = (frequency[best] / max(frequency.sum(), 1)).astype(np.float32)
             ranked.append((np.tile(best, (count, 1)), np.tile(share, (count, 1))))
         return ranked_table(samples, *ranked)
 
@@ -179,9 +180,11 @@ def ranked_table(
 
 def accuracies(ranked: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Top-1, top-5 and class-mean accuracy in percent of classes ranked [S, TOP] against labels [S]; unlabelled
-    segments take no part.
+    segments take no part. NaN where none is labelled.
     """
     labelled = truth != UNLABELLED
+    if not labelled.any():
+        return dict.fromkeys(("top1", "top5", "class_mean"), math.nan)
     ranked, truth = ranked[labelled], truth[labelled]
     correct = ranked == truth[:, None]
     by_class = [correct[truth == label, 0].mean() for label in np.unique(truth)]

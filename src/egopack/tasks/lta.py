@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -172,10 +173,13 @@ class LongTermAnticipation(Task):
 
     @classmethod
     def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
-        scores = {}
+        scores: dict[str, float] = {}
         for part in PARTS:
             truth = np.stack([sample.targets[f"{part}s"] for sample in samples])  # (n, Z)
             drawn = np.array([np.stack(list(rows)) for rows in predictions[part].to_list()])  # (n, Z, K)
+            if (truth == UNLABELLED).all():
+                scores |= {f"{part}_ed": math.nan, f"{part}_aued": math.nan}
+                continue
             at_horizon = edit_distance_at(drawn, truth)
             scores[f"{part}_ed"] = float(at_horizon[-1])
             scores[f"{part}_aued"] = area_under_edit_distance(at_horizon)
@@ -207,6 +211,8 @@ class LongTermAnticipation(Task):
         for part in PARTS:
             seen = np.concatenate([sample.targets[f"{part}s"] for sample in train])
             frequency = np.bincount(seen[seen >= 0], minlength=len(labels[f"{part}s"])).astype(np.float64)
+            if not frequency.any():
+                frequency += 1  # of verbs or nouns alone
             drawn.append(
                 generator.choice(len(frequency), size=(len(samples), steps, candidates), p=frequency / frequency.sum())
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -125,6 +126,8 @@ class ObjectStateChange(Task):
     def score(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> dict[str, float]:
         truth = np.concatenate([sample.targets["changes"] for sample in samples])
         labelled = truth != UNLABELLED
+        if not labelled.any():
+            return {"accuracy": math.nan}
         predicted = predictions["probability"].to_numpy()[labelled] > 0.5
         return {"accuracy": 100 * float((predicted == truth[labelled]).mean())}
 

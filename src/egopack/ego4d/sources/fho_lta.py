@@ -21,6 +21,8 @@ from egopack.labels import UNLABELLED
 if TYPE_CHECKING:
     from egopack.ego4d.annotations import Annotations
 
+NOTHING = ("none",)
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -61,8 +63,17 @@ def read_actions(path: Path | str, skips: Skips, taxonomy: Taxonomy | None = Non
     """
     top = read_object(path)
     labelled = not top.file.stem.endswith(layout.TEST)
+    items = list(top.items("clips"))
+    # a file of verbs alone has no noun anywhere, and the other way round; one that lacks both is not whole
+    lacks = {part: not any(item.data.get(f"{part}_label") is not None for item in items) for part in ("verb", "noun")}
+    if all(lacks.values()):
+        lacks = dict.fromkeys(lacks, False)
+
+    def label(item: Item, part: str) -> int | None:
+        return None if not labelled else UNLABELLED if lacks[part] else item.label(f"{part}_label")
+
     actions = []
-    for item in top.items("clips"):
+    for item in items:
         clip_start, clip_end = item.frame("clip_parent_start_frame"), item.frame("clip_parent_end_frame")
         action = Action(
             video_uid=item.uid("video_uid"),
@@ -72,8 +83,8 @@ def read_actions(path: Path | str, skips: Skips, taxonomy: Taxonomy | None = Non
             start=clip_start + item.frame("action_clip_start_frame"),
             end=clip_start + item.frame("action_clip_end_frame"),
             action_idx=item.frame("action_idx"),
-            verb=item.label("verb_label") if labelled else None,
-            noun=item.label("noun_label") if labelled else None,
+            verb=label(item, "verb"),
+            noun=label(item, "noun"),
         )
         actions.append(_checked(action, taxonomy, skips, item.name()))
     return actions
@@ -99,9 +110,16 @@ def _checked(action: Action, taxonomy: Taxonomy | None, skips: Skips, item: str)
 
 
 def read_taxonomy(path: Path | str) -> Taxonomy:
-    """Verb and noun names; UserError where a list is empty or holds anything but texts."""
+    """Verb and noun names; UserError where both lists are empty or one holds anything but texts.
+
+    Of verbs or nouns alone, the others are one class that no action has.
+    """
     top = read_object(path)
-    return Taxonomy(verbs=_names(top, "verbs"), nouns=_names(top, "nouns"))
+    empty = [part for part in ("verbs", "nouns") if top.data.get(part) in (None, [])]
+    if len(empty) == 2:
+        raise top.wrong("verbs", "a list of names")
+    verbs, nouns = (NOTHING if part in empty else _names(top, part) for part in ("verbs", "nouns"))
+    return Taxonomy(verbs, nouns)
 
 
 def _names(top: Item, key: str) -> tuple[str, ...]:

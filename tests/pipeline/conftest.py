@@ -131,7 +131,7 @@ def smaller(params: dict[str, Any]) -> None:
     reduced(params)
     params["tasks"] = {name: block for name, block in params["tasks"].items() if name in TASKS}
     packs = {"all": list(TASKS)} | {f"without_{name}": [other for other in TASKS if other != name] for name in TASKS}
-    params["packs"] = packs
+    params["packs"], params["helped_by"] = packs, {name: f"without_{name}" for name in TASKS}
 
 
 def copy_of_the_project(path: Path) -> Clone:

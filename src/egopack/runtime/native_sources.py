@@ -16,6 +16,7 @@ from egopack.errors import UserError
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.MULTILINE)
 AGAIN = "build it again: make .venv/native"
+OF_ITSELF = "SOURCES"  # what the module was built from, a constant: no source computes it
 
 
 def sources_of(names: Iterable[str], folder: Path) -> list[Path]:
@@ -25,7 +26,7 @@ def sources_of(names: Iterable[str], folder: Path) -> list[Path]:
     """
     units = {path: path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.cpp"))}
     found: set[Path] = set()
-    for name in names:
+    for name in set(names) - {OF_ITSELF}:
         bound = [path for path, text in units.items() if ('.def("' if name == "*" else f'.def("{name}"') in text]
         if not bound:
             raise LookupError(f"{folder}: no source binds {name}")
@@ -47,7 +48,7 @@ def check_built(folder: Path) -> None:
         import egopack_native
     except ImportError as error:
         raise UserError(f"{_shown(folder, folder)}: egopack_native is not installed ({error}); {AGAIN}") from None
-    built: dict[str, str] | None = getattr(egopack_native, "SOURCES", None)
+    built: dict[str, str] | None = getattr(egopack_native, OF_ITSELF, None)
     if built is None:
         raise UserError(f"{_shown(folder, folder)}: the installed egopack_native is older than these sources; {AGAIN}")
     files = {path.name: path for path in [_build_file(folder), *folder.glob("*.cpp"), *folder.glob("*.h")]}

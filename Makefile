@@ -1,4 +1,4 @@
-# make repro: the whole pipeline and its comparison; make test, make lint, make bench. Each sets up .venv by itself.
+# make repro: the whole pipeline and its comparison; make test, make lint, make bench, make fuzz. Each sets up .venv by itself.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,7 @@ STALE := $(shell PYTHONPATH=src $(BIN)/python -c '$(CHECK)' 2>/dev/null || echo 
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PIP_TARGET PIP_PREFIX PIP_ROOT
 export PIP_USER := 0
 
-.PHONY: repro test lint bench clean stale
+.PHONY: repro test lint bench fuzz clean stale
 
 repro: $(VENV)/native
 	$(RUN) python -m stages.repro $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
@@ -32,6 +32,9 @@ lint: $(VENV)/native
 
 bench: $(VENV)/native
 	$(RUN) python -m tests.benchmarks $(ARGS)
+
+fuzz: $(VENV)/native
+	$(RUN) python -m tests.fuzz $(ARGS)
 
 # .venv is whole when these stamps are newer than what they were made from
 $(VENV)/requirements: requirements.txt

@@ -84,12 +84,11 @@ def test_a_file_that_may_not_be_read_is_no_damaged_one(
         return opened(self, *arguments, **keywords)  # type: ignore[call-overload]
 
     monkeypatch.setattr(Path, "open", refuse)
-    assert f"{name}: cannot be read (Permission denied); check its permissions" in one_line(
-        workplace.run("fingerprint")
-    )
+    line = one_line(workplace.run("fingerprint"))
+    assert f"{name}: cannot be read (Permission denied); it has to be a readable file" in line
     done = workplace.run("check")
     assert done.exit_code == 1
-    assert f"raw/features/{SET}/{name}: cannot be read; check its permissions" in done.output
+    assert f"raw/features/{SET}/{name}: cannot be read (Permission denied)" in done.output
     assert "cut short" not in done.output
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from egopack.data.loader import Loader
 from egopack.errors import UserError
@@ -134,15 +134,23 @@ def test_a_step_that_is_finite_is_as_it_was() -> None:
 def test_a_state_that_is_not_finite_is_refused(tmp_path: Path) -> None:
     scratch = Scratch(tmp_path, 1)
     train(network_of(), loaders_of(), PARAMS, device=CPU, scratch=scratch)
-    tensors = load_file(tmp_path / STATE)
+    saved = scratch.load()
+    assert saved is not None
+    tensors, record = saved
     tensors["network/backbone.projection.0.bias"][0] = torch.nan
-    from safetensors import safe_open
-
-    with safe_open(tmp_path / STATE, framework="pt") as file:
-        metadata = file.metadata()
-    save_file(tensors, tmp_path / STATE, metadata)
+    scratch.save(tensors, record)
     with pytest.raises(UserError, match=r"1 of \d+ tensors hold NaN or Inf: network/backbone\.projection\.0\.bias"):
         train(network_of(), loaders_of(), PARAMS, device=CPU, scratch=scratch)
+
+
+def test_a_state_with_another_number_is_not_resumed(tmp_path: Path) -> None:
+    scratch = Scratch(tmp_path, 1)
+    train(network_of(), loaders_of(), PARAMS, device=CPU, scratch=scratch)
+    assert scratch.load() is not None
+    content = bytearray((tmp_path / STATE).read_bytes())
+    content[-100] ^= 1
+    (tmp_path / STATE).write_bytes(content)
+    assert scratch.load() is None
 
 
 def test_rows_beyond_float32_are_named_by_their_batch() -> None:

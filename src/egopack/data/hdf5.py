@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from egopack.errors import printable
 from egopack.files import atomic_path
 
 LIBVER = ("v110", "v110")  # a fixed file format: the bytes do not depend on the HDF5 at hand
@@ -39,12 +40,12 @@ def whole_hdf5(path: Path | str) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r", locking=False) as file:
             yield file
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError) as error:
+    except Exception as error:  # HDF5 and numpy each raise their own kinds for damage
         found = ERRNO.search(str(error))
         number = getattr(error, "errno", None) or (int(found[1]) if found else 0)
         if number:
             raise OSError(number, os.strerror(number), str(path)) from None
-        raise DamagedHDF5(str(error).splitlines()[0]) from None
+        raise DamagedHDF5(printable(str(error) or type(error).__name__)[:200]) from None
 
 
 @contextmanager

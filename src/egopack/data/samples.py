@@ -156,10 +156,17 @@ def _write_ragged(group: h5py.Group, name: str, parts: Sequence[np.ndarray], dty
 
 
 def _read_ragged(group: h5py.Group, name: str, count: int) -> list[np.ndarray]:
-    values, offsets = group[name]["values"][...], group[name]["offsets"][...]
+    values, offsets = _column(group[name]["values"]), _column(group[name]["offsets"])
     values.flags.writeable = False  # the samples share it
     bounds = offsets.tolist()
     return [values[bounds[i] : bounds[i + 1]] for i in range(count)]
+
+
+def _column(stored: h5py.Dataset) -> np.ndarray:
+    """All of a dataset; ValueError where it claims more than the file holds."""
+    if stored.nbytes > stored.file.id.get_filesize():
+        raise ValueError(f"{stored.name} has more numbers than the file")
+    return np.asarray(stored[...])
 
 
 def _write_texts(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
@@ -176,7 +183,7 @@ def _write_text_lists(group: h5py.Group, name: str, parts: Sequence[Sequence[str
 
 
 def _read_text_lists(group: h5py.Group, name: str, count: int) -> list[tuple[str, ...]]:
-    bounds = group[name]["firsts"][...].tolist()
+    bounds = _column(group[name]["firsts"]).tolist()
     texts = _read_texts(group, name, bounds[-1])
     return [tuple(texts[bounds[i] : bounds[i + 1]]) for i in range(count)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import mmap
 import os
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass
 from io import BufferedReader
@@ -41,6 +42,9 @@ class FeatureShards:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self._where = _read_videos(self.folder / VIDEOS)
+        self._ends: dict[int, int] = {}
+        for shard, start, length in self._where.values():
+            self._ends[shard] = max(self._ends.get(shard, 0), start + length)
         self._tables: dict[int, _Table] = {}
         first = self._table(next(iter(self._where.values()))[0]).place
         self.width, self.dtype = first.width, first.dtype
@@ -84,9 +88,7 @@ class FeatureShards:
     def resident(self) -> FeatureShards:
         """A reader that holds all rows in memory (shared with processes forked from this one)."""
         reader = FeatureShards(self.folder)
-        reader._tables = {
-            shard: _hold_table(self._path(shard)) for shard in {where[0] for where in self._where.values()}
-        }
+        reader._tables = {shard: self._checked(_hold_table(self._path(shard)), shard) for shard in self._ends}
         return reader
 
     def _find(self, uid: str) -> tuple[int, int, int]:
@@ -101,7 +103,13 @@ class FeatureShards:
     def _table(self, shard: int) -> _Table:
         table = self._tables.get(shard)
         if table is None:
-            table = self._tables[shard] = _open_table(self._path(shard))
+            table = self._tables[shard] = self._checked(_open_table(self._path(shard)), shard)
+        return table
+
+    def _checked(self, table: _Table, shard: int) -> _Table:
+        """The table, if it has all rows that the list of videos says."""
+        if self._ends[shard] > table.place.count:
+            raise _damaged(self._path(shard), f"{table.place.count} rows, but {VIDEOS} names {self._ends[shard]}")
         return table
 
     def __getstate__(self) -> dict[str, Any]:
@@ -128,7 +136,8 @@ def _read_list(path: Path, columns: tuple[str, ...]) -> list[list[str]]:
             if tuple(next(lines, ())) != columns:
                 raise ValueError("other columns")
             found = list(lines)
-        if any(len(line) != len(columns) or not all(cell.isdecimal() for cell in line[1:]) for line in found):
+        numbers = all(re.fullmatch("[0-9]{1,15}", cell) for line in found for cell in line[1:])
+        if not numbers or any(len(line) != len(columns) for line in found):
             raise ValueError("a line of another form")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file, so the shards are not whole; run the stage that writes them") from None
@@ -251,6 +260,8 @@ def _place_of_rows(path: Path) -> _Place:
         with whole_hdf5(path) as file:  # refuses a file that is cut short
             rows = file["rows"]
             count, width = rows.shape
+            if rows.id.get_offset() + rows.nbytes > file.id.get_filesize():
+                raise ValueError("its rows end behind the file")
             return _Place(path, int(count), int(width), rows.dtype, int(rows.id.get_offset()))
     except (FileNotFoundError, DamagedHDF5) as error:
         raise _damaged(path, str(getattr(error, "strerror", None) or error)) from None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from egopack.ego4d.tensor_files import check_plain
 from egopack.errors import refused
 from egopack.params import FeatureSet
 
@@ -97,8 +98,7 @@ def _read_pt(path: Path) -> np.ndarray:
 def _torch_load(path: Path) -> object:
     import torch
 
-    with path.open("rb") as file:
-        zipped = file.read(2) == b"PK"  # files from before torch 1.6 are not, and cannot be mapped
+    zipped = check_plain(path)  # files that are not cannot be mapped
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except (OSError, RuntimeError) as error:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from egopack.data.batch import Batch
 from egopack.errors import UserError, shown
@@ -99,6 +100,14 @@ class Network(nn.Module):
         return out
 
 
+class _NoIdentity(TorchFunctionMode):
+    """Tensors are not set to the identity: on the device meta, that takes seconds of imports and does nothing."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        keywords = kwargs or {}
+        return keywords["out"] if func is torch.eye and "out" in keywords else func(*args, **keywords)
+
+
 def outline(spec: NetworkSpec, source: str) -> Network:
     """The network on the device meta: names and shapes of all that it has, of which nothing is allocated.
 
@@ -111,7 +120,7 @@ def outline(spec: NetworkSpec, source: str) -> Network:
         if levels > spec.levels:
             raise UserError(f"{source}: tasks.{name}.params.levels: {levels}, but the backbone has {spec.levels}")
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _NoIdentity():
             network = Network(spec)
     except KeyError as error:
         raise UserError(f"{source}: tasks: a label set is missing: {shown(error.args[0])}") from None

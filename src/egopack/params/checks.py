@@ -106,7 +106,7 @@ def check(model: type[Block], value: Any, *, file: Path | str, key: str = "") ->
         first = error.errors()[0]
         misnamed = first["loc"][-1:] == ("[key]",)  # a name is wrong, not what it names
         place = first["loc"][:-2] if misnamed else first["loc"]
-        path = ".".join([*([key] if key else []), *map(str, place)])
+        path = ".".join([*([key] if key else []), *(shown(str(one), 80).strip("'") for one in place)])
         if first["type"] == "extra_forbidden":
             raise UserError(f"{file}: {path}: unknown key; is it misspelt?") from None
         if first["type"] == "missing":

@@ -59,7 +59,8 @@ class Scratch:
         try:
             with atomic_path(self.folder / STATE) as temporary:
                 plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-                save_file(plain, temporary, metadata={"record": json.dumps(record)})
+                text = json.dumps(record)
+                save_file(plain, temporary, metadata={"record": text, "sha256": digest_tensors(plain, text)})
         except (OSError, SafetensorError) as error:
             if VANISHED in str(error):
                 return  # the same run, started twice, has ended elsewhere and cleared the folder
@@ -78,7 +79,10 @@ class Scratch:
         """
         try:
             content = (self.folder / STATE).read_bytes()
-            tensors, record = load(content), _record(content)
+            tensors, metadata = load(content), _metadata(content)
+            record = json.loads(metadata["record"])
+            if digest_tensors(tensors, metadata["record"]) != metadata["sha256"]:
+                return None
             if record["settings"][-1] != self.settings[-1]:
                 self.settings = [*record["settings"], self.settings[-1]]
             return tensors, record
@@ -94,11 +98,11 @@ class Scratch:
         _remove(self.folder)
 
 
-def _record(content: bytes) -> dict[str, Any]:
-    """The record in a file of safetensors: its header is JSON, behind eight bytes that tell how long it is."""
+def _metadata(content: bytes) -> dict[str, str]:
+    """The metadata of a file of safetensors: its header is JSON, behind eight bytes that tell how long it is."""
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    record: dict[str, Any] = json.loads(header["__metadata__"]["record"])
-    return record
+    found: dict[str, str] = header["__metadata__"]
+    return found
 
 
 def read_records(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -110,7 +114,7 @@ def read_records(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for _, folder in sorted(found, reverse=True):
         with suppress(FileNotFoundError, KeyError, TypeError, ValueError), (folder / STATE).open("rb") as file:
             size = file.read(8)
-            yield folder, _record(size + file.read(int.from_bytes(size, "little")))
+            yield folder, json.loads(_metadata(size + file.read(int.from_bytes(size, "little")))["record"])
 
 
 def _remove(folder: Path) -> bool:
@@ -152,9 +156,9 @@ def run_digest(determines: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def digest_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of tensors with their names, types and shapes."""
-    total = hashlib.sha256()
+def digest_tensors(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """SHA-256 of tensors with their names, types and shapes, and of a text."""
+    total = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         value = tensors[name].detach().cpu().contiguous()
         total.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())

@@ -14,6 +14,7 @@ import yaml
 from egopack.evaluation.comparison import markdown
 from egopack.files import read_json
 from tests.pipeline.conftest import ROOT, Clone
+from tests.support.videos import write_video
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -103,6 +104,19 @@ def test_commands_work(clone: Clone) -> None:
             clone.run(*command)
             tried += 1
     assert tried >= 4
+
+
+def test_videos_are_predicted(clone: Clone) -> None:
+    write_video(clone.path / "kitchen.mp4", 300, codec="mpeg4")
+    shown = [command for command in commands() if command[:2] == ["python", "-m"] and "kitchen" in " ".join(command)]
+    shown += [command for command in commands() if "stages.predict" in command]
+    assert len(shown) == 2
+    for command in shown:
+        clone.run(*command)
+    assert set(read_json(clone.path / "out.json")) == {"kitchen"}
+    assert "<figure" in (clone.path / "timeline.html").read_text(encoding="utf-8")
+    for block in blocks("python"):
+        clone.run("python", "-c", f"import stages\n{block}\nassert len(table) > 0")
 
 
 def test_published_settings_replace_the_quickstart(clone: Clone, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 SIZE = (32, 24)
+FORMATS = {"ffv1": "bgr0", "png": "rgb24", "mpeg4": "yuv420p"}  # the last is not lossless
 
 
 def write_video(
@@ -17,7 +18,7 @@ def write_video(
     """A video of gray frames 0, 1, 2 ...; `times` are their seconds, evenly spread by default."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
-        stream.width, stream.height, stream.pix_fmt = *SIZE, "bgr0" if codec == "ffv1" else "rgb24"
+        stream.width, stream.height, stream.pix_fmt = *SIZE, FORMATS[codec]
         stream.codec_context.time_base = Fraction(1, 90000)
         for number in range(frames):
             pixels = np.full((SIZE[1], SIZE[0], 3), number % 256, np.uint8)

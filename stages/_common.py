@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
 
 from egopack.commands.base import Command
 
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
 
     from egopack.model.network import Network
     from egopack.params import OptimizerParams, Params, TrainParams
+    from egopack.report.results import Folders
     from egopack.runtime.ranks import Ranks
     from egopack.training.run import Training
 
@@ -35,15 +39,37 @@ METRICS = Path("metrics")
 TABLE = Path("data/comparison.md")
 CONSULTED = Path("data/consulted")
 REPORT = METRICS / "report.html"
+DATED_REPORT = Path("data/report.html")
 SCRATCH = Path("data/scratch")
 JOBS = Path("data/jobs")
+COSTS = Path("data/costs")
 ROOT_VARIABLES = {"ego4d": "EGO4D_ROOT", "epic": "EPIC_ROOT"}  # by data.source
 ANY_FOOTAGE = "FOOTAGE_ROOT"
 COPIES = ".dvc/tmp/exps"  # of experiments, in the original checkout
 
 
+def _keep(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    ctx.meta["quiet"] = value
+
+
+QUIETLY = click.Option(
+    ["--quiet"], is_flag=True, expose_value=False, callback=_keep, help="Say nothing but the line at the end."
+)
+
+
 class Stage(Command):
-    """A command whose user errors, and those of disk and permissions, are one line on stderr and exit status 1."""
+    """A command whose user errors, and those of disk and permissions, are one line on stderr and exit status 1.
+
+    What it returns is the line that it ends with; with --quiet it says nothing else.
+    """
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        return [*super().get_params(ctx), QUIETLY]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from stages._costs import told
+
+        return told(ctx, partial(super().invoke, ctx), ctx.meta["quiet"])
 
 
 def load_all() -> Params:
@@ -69,6 +95,13 @@ def original(path: Path) -> Path:
     if named is None or copies not in above or any((one / ".dvc").exists() for one in above[: above.index(copies)]):
         return path
     return Path(named, path)
+
+
+def report_folders() -> Folders:
+    """Where the report finds what it shows."""
+    from egopack.report.results import Folders
+
+    return Folders(SAMPLES, PREDICTIONS, CONSULTED, PROTOTYPES, METRICS)
 
 
 def raw_root(params: Params, given: Path | None = None) -> Path:

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 # what changes no result: of params the values are noted in place of the code that reads them
-NO_RESULT = (("egopack.params.load", "load_params"), ("stages._inputs", "stage_code"), ("stages._ranks", "launch"))
+NO_RESULT = (
+    ("egopack.params.load", "load_params"),
+    ("stages._inputs", "stage_code"),
+    ("stages._costs", "told"),
+    ("stages._ranks", "launch"),
+)
 ANYWHERE = ("launcher", "runtime")  # of these, what changes results is named one by one
 
 

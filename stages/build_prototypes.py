@@ -19,7 +19,7 @@ READS = Reads(("runtime.reproducible", "prototypes", "packs.{pack}"), built=("{m
 @click.command(cls=SharedStage)
 @click.argument("pack")
 @click.pass_obj
-def main(ranks: Ranks, pack: str) -> None:
+def main(ranks: Ranks, pack: str) -> str:
     """Average what every task of PACK makes of each (verb, noun) pair that the training split of `prototypes.task` has.
 
     Reads data/models/multi/PACK, data/samples/<that task> and data/shards; writes data/prototypes/PACK.safetensors.
@@ -45,7 +45,7 @@ def main(ranks: Ranks, pack: str) -> None:
         )
     if ranks.is_main:
         save_prototypes(PROTOTYPES / f"{pack}.safetensors", built)
-        click.echo(f"{pack}: {len(built.verb)} prototypes of each of {', '.join(built.rows)}")
+    return f"{PROTOTYPES / pack}.safetensors: {len(built.verb)} of each of {', '.join(built.rows)}"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ READS = Reads(("data.features", "names:tasks"))
 
 
 @click.command(cls=Stage)
-def main() -> None:
+def main() -> str:
     """Write metrics/data.json: what was found, stored, sampled and skipped by reason, so that `dvc metrics diff` shows
     a change of the data.
 
@@ -24,7 +24,7 @@ def main() -> None:
 
     report = collect(SAMPLES, params.tasks, METRICS / "shards.json", MANIFEST / "features", params.data.features)
     write_json(METRICS / "data.json", numbers(report))
-    click.echo(f"{METRICS / 'data.json'}: {report['stored']['videos']} videos, {len(report['tasks'])} tasks")
+    return f"{METRICS / 'data.json'}: {report['stored']['videos']} videos, {len(report['tasks'])} tasks"
 
 
 if __name__ == "__main__":

@@ -14,14 +14,14 @@ READS = Reads(
 
 @click.command(cls=Stage)
 @click.argument("pack")
-def main(pack: str) -> None:
+def main(pack: str) -> str:
     """Score every task of PACK on the validation split.
 
     Writes data/predictions/multi/PACK/<task>.parquet and metrics/multi/PACK.json.
     """
     params = load(READS)
     from egopack.data.shard_reader import FeatureShards
-    from egopack.evaluation.evaluate import evaluate
+    from egopack.evaluation.evaluate import evaluate, in_words
     from egopack.files import write_json
     from egopack.model.checkpoint import load_checkpoint
     from egopack.runtime.device import set_up
@@ -44,6 +44,8 @@ def main(pack: str) -> None:
             device=device,
         )
     write_json(METRICS / "multi" / f"{pack}.json", scores)
+    told = (f"{task} {in_words(task, own)}" for task, own in scores.items())
+    return f"{PREDICTIONS / 'multi' / pack}: {', '.join(told)}"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ READS = Reads(("seed", "runtime.reproducible", "tasks.{task}.decode"), tasks=("{
 
 @click.command(cls=Stage)
 @click.argument("task")
-def main(task: str) -> None:
+def main(task: str) -> str:
     """Score TASK trained alone on the validation split.
 
     Writes data/predictions/single/TASK.parquet, metrics/single/TASK.json and, for what knows only the labels'
@@ -23,7 +23,7 @@ def main(task: str) -> None:
 
     from egopack.data.shard_reader import FeatureShards
     from egopack.data.splits import read_labels, read_split
-    from egopack.evaluation.evaluate import evaluate
+    from egopack.evaluation.evaluate import evaluate, in_words
     from egopack.evaluation.predict import rounded
     from egopack.files import write_json
     from egopack.model.checkpoint import load_checkpoint
@@ -49,6 +49,7 @@ def main(task: str) -> None:
     kind = load_task(task)
     guessed = kind.chance(read_split(folder, "train"), samples, labels, np.random.default_rng(params.seed))
     write_json(METRICS / "chance" / f"{task}.json", rounded(kind.score(guessed, samples, labels)))
+    return f"{PREDICTIONS / 'single' / task}.parquet: {in_words(task, scores)}"
 
 
 if __name__ == "__main__":

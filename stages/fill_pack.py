@@ -12,7 +12,7 @@ READS = Reads(("packs.{pack}",), each="packs")
 
 @click.command(cls=Stage)
 @click.argument("pack")
-def main(pack: str) -> None:
+def main(pack: str) -> str:
     """Write data/packs/PACK.json: checksums of the samples of the tasks that packs.PACK lists.
 
     It stands for those samples in the pipeline, where a stage cannot name the tasks of its pack one by one.
@@ -20,7 +20,9 @@ def main(pack: str) -> None:
     params = load(READS)
     from egopack.preparation.packs import fill_pack
 
-    fill_pack(pack_members(params, pack), SAMPLES, PACKS / f"{pack}.json")
+    members = pack_members(params, pack)
+    fill_pack(members, SAMPLES, PACKS / f"{pack}.json")
+    return f"{PACKS / pack}.json: {', '.join(members)}"
 
 
 if __name__ == "__main__":

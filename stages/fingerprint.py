@@ -8,7 +8,7 @@ from stages._common import MANIFEST, PARAMS, SCRATCH, SPLIT, Stage, load_all, or
 
 
 @click.command(cls=Stage)
-def main() -> None:
+def main() -> str:
     """Write data/manifest: names, sizes and checksums of the raw files, never where they are; and data/split.csv where
     the videos of a table have no split: those that are in it keep theirs.
 
@@ -37,7 +37,7 @@ def main() -> None:
         write_splits(SPLIT, splits)
     begun = {f"start_from/{name}": initial_weights.fingerprint(folder) for name, folder in folders.items()}
     write_json_files(MANIFEST, found | begun)
-    click.echo(f"{MANIFEST}: {', '.join(found)}")
+    return f"{MANIFEST}: {', '.join(found)}"
 
 
 def tell_what_differs(reproducible: str) -> None:

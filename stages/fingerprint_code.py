@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from stages._common import CODE, METRICS, PARAMS, SCRATCH, Stage, load_all, original
+from stages._common import CODE, CONSULTED, METRICS, PARAMS, PROTOTYPES, SCRATCH, Stage, load_all, original
 from stages._inputs import ROOT, code, inputs, note, sources
 
 REMEMBERED = "notes.json"
 
 
 @click.command(cls=Stage)
-def main() -> None:
+def main() -> str:
     """Write data/code: for every stage, a digest of the code that it runs and the values of the params that it reads.
 
     Code counts definition by definition, as far as the stage reaches it; layout, comments and docstrings do not. Of the
@@ -36,9 +36,9 @@ def main() -> None:
         write_json(memory, {files: notes})
     write_json_files(CODE, notes)
     for regime in ("multi", "egopack"):  # stages depend on these folders also where no stage writes there
-        for folder in (CODE / f"train_{regime}", METRICS / regime):
+        for folder in (CODE / f"train_{regime}", METRICS / regime, CONSULTED, PROTOTYPES):
             folder.mkdir(parents=True, exist_ok=True)
-    click.echo(f"{CODE}: {len(notes)} stages")
+    return f"{CODE}: {len(notes)} stages"
 
 
 if __name__ == "__main__":

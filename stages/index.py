@@ -19,7 +19,7 @@ READS = Reads(
 
 @click.command(cls=Stage)
 @click.argument("task")
-def main(task: str) -> None:
+def main(task: str) -> str:
     """Write data/samples/TASK: which rows of which video each sample of each split holds, and its targets.
 
     Skipped items are counted and named in report.json.
@@ -48,7 +48,7 @@ def main(task: str) -> None:
         f"{part['samples']} {split}" + "".join(f" (no label for {kind})" for kind in without_labels(part))
         for split, part in report.items()
     )
-    click.echo(f"{SAMPLES / task}: {', '.join(counts)}")
+    return f"{SAMPLES / task}: {', '.join(counts)}"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ READS = Reads(("data.version", "data.features", "packs", "helped_by", "tasks"), 
 
 
 @click.command(cls=Stage)
-def main() -> None:
+def main() -> str:
     """Write data/release/{single,multi,egopack}/KEY: every trained model with its scores, decode settings, the values
     of all params that its training read, digests of code and data, and a model card.
 
@@ -41,7 +41,7 @@ def main() -> None:
             ],
             params={"data.version": params.data.version},
         )
-    click.echo(f"{RELEASE}: {len(names) + len(params.packs)} models")
+    return f"{RELEASE}: {len(names) + len(params.packs)} models"
 
 
 if __name__ == "__main__":

@@ -4,48 +4,44 @@ from __future__ import annotations
 
 import click
 
-from stages._common import (
-    CODE,
-    CONSULTED,
-    MANIFEST,
-    METRICS,
-    PARAMS,
-    PLAN,
-    PREDICTIONS,
-    PROTOTYPES,
-    REPORT,
-    SAMPLES,
-    Stage,
-)
+from stages._common import CODE, COSTS, DATED_REPORT, MANIFEST, PARAMS, PLAN, REPORT, Stage, original, report_folders
 from stages._inputs import NUMERICS, Reads, load
 
 READS = Reads(
     (
-        *(*NUMERICS, "data.version", "data.features", "data.storage", "synthetic", "backbone", "interaction"),
-        *("prototypes", "multi", "comparison", "packs", "helped_by", "tasks", "report"),
+        *(*NUMERICS, "data.version", "data.features", "data.storage", "data.tolerate", "synthetic", "backbone"),
+        *("interaction", "prototypes", "multi", "comparison", "packs", "helped_by", "tasks", "report"),
     ),
     tasks=("all",),
 )
 
 
 @click.command(cls=Stage)
-def main() -> None:
+@click.option("--costs", "with_costs", is_flag=True, help="Write data/report.html, with what no two runs share.")
+def main(with_costs: bool) -> str:
     """Write metrics/report.html: one page, which needs no network, with the comparison, learning curves, what each task
-    gets wrong, timelines of validation clips, the data and the params.
+    gets wrong, the prototypes consulted, timelines of validation clips, the data and the params.
+
+    With --costs it says as well what each stage took on this machine, and the commit, and is data/report.html: these
+    differ from run to run, and git keeps the other.
     """
     params = load(READS)
     from egopack.files import atomic_path, digest
     from egopack.report.build import build
-    from egopack.report.results import Folders
+    from egopack.report.costs import costs
+    from egopack.report.page import Section
     from egopack.tasks.base import check_task
+    from stages._costs import commit
 
     blocks = {task: check_task(task, block, PARAMS) for task, block in params.tasks.items()}
-    folders = Folders(SAMPLES, PREDICTIONS, CONSULTED, PROTOTYPES, METRICS)
-    revision = f"Code and params {digest(CODE)}, data {digest(MANIFEST)}."
-    page = build(folders, params, blocks, PLAN, revision)
-    with atomic_path(REPORT) as temporary:
+    revision, last, out = f"Code and params {digest(CODE)}, data {digest(MANIFEST)}.", [], REPORT
+    if with_costs:
+        last, out = [Section("costs", "Costs", costs(original(COSTS)))], DATED_REPORT
+        revision += f" Commit {commit()}."
+    page = build(report_folders(), params, blocks, PLAN, revision, last)
+    with atomic_path(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
-    click.echo(f"{REPORT}: {len(page.encode()) / 1e6:.1f} MB, {len(params.tasks)} tasks")
+    return f"{out}: {len(page.encode()) / 1e6:.1f} MB, {len(params.tasks)} tasks"
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ READS = Reads(("data.features", "data.storage", "data.shard_mb"))
 
 
 @click.command(cls=Stage)
-def main() -> None:
+def main() -> str:
     """Write data/shards: the feature rows of all videos, side by side on the grid of the first feature set; and
     data/videos.csv: how many rows each of them has.
 
@@ -43,7 +43,7 @@ def main() -> None:
         )
     write_lengths(SHARDS, VIDEOS)
     write_json(METRICS / "shards.json", summary | {"skipped": skips.to_dict()})
-    click.echo(f"{SHARDS}: " + ", ".join(f"{value} {name}" for name, value in summary.items() if name != "files"))
+    return f"{SHARDS}: " + ", ".join(f"{value} {name}" for name, value in summary.items() if name != "files")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ READS = Reads(
 @click.command(cls=SharedStage)
 @click.argument("task")
 @click.pass_obj
-def main(ranks: Ranks, task: str) -> None:
+def main(ranks: Ranks, task: str) -> str | None:
     """Train TASK from the pack that helped_by.TASK names, consulting its prototypes, as tasks.TASK.egopack says.
 
     Reads data/models/multi, data/prototypes, data/samples/TASK and data/shards; writes data/models/egopack/TASK and
@@ -52,7 +52,7 @@ def main(ranks: Ranks, task: str) -> None:
     prototypes = load_prototypes(PROTOTYPES / f"{helper}.safetensors")
     network = novel_network(task, block, labels, pack, prototypes, params.interaction)
     training = training_of(f"egopack/{task}", network, how, params, device, ranks)
-    training.run_alone(task, how.batch_size, features)
+    return training.run_alone(task, how.batch_size, features)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ READS = Reads(
 @click.command(cls=SharedStage)
 @click.argument("pack")
 @click.pass_obj
-def main(ranks: Ranks, pack: str) -> None:
+def main(ranks: Ranks, pack: str) -> str | None:
     """Train the backbone with all tasks of PACK together, as `multi` in params.yaml says.
 
     Reads data/shards, data/samples; writes data/models/multi/PACK and metrics/curves/multi/PACK.csv.
@@ -49,7 +49,7 @@ def main(ranks: Ranks, pack: str) -> None:
     samples = {task: samples_of(SAMPLES / task, how) for task in blocks}
     radius_s = params.backbone.radius_s
     loaders = multi_loaders(blocks, samples, features, how.base_batch, radius_s=radius_s, seed=params.seed)
-    training_of(f"multi/{pack}", network, how, params, device, ranks, pack).run(loaders)
+    return training_of(f"multi/{pack}", network, how, params, device, ranks, pack).run(loaders)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ READS = Reads(
 @click.command(cls=SharedStage)
 @click.argument("task")
 @click.pass_obj
-def main(ranks: Ranks, task: str) -> None:
+def main(ranks: Ranks, task: str) -> str | None:
     """Train the backbone with TASK alone, as tasks.TASK.train in params.yaml says.
 
     Reads data/shards and data/samples/TASK; writes data/models/single/TASK and the curves
@@ -47,7 +47,7 @@ def main(ranks: Ranks, task: str) -> None:
     network = single_network(features.width, params.backbone, task, block, labels)
     how = block.train
     training = training_of(f"single/{task}", network, how, params, device, ranks)
-    training.run_alone(task, how.batch_size, features)
+    return training.run_alone(task, how.batch_size, features)
 
 
 if __name__ == "__main__":

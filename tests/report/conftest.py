@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -15,10 +16,12 @@ from egopack.data.splits import LABELS
 from egopack.evaluation.comparison import COLUMNS, compare
 from egopack.evaluation.predict import rounded, write_predictions
 from egopack.files import write_json
+from egopack.model.prototypes import save_prototypes
 from egopack.params import Params, load_params
 from egopack.report.build import build
 from egopack.report.results import Folders
 from egopack.tasks.base import check_task, load_task
+from tests.model.test_regimes import prototypes_of
 from tests.support import small
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,9 +57,12 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
             if regime != "chance":
                 pack = "all/" if regime == "multi" else ""
                 write_predictions(folders.predictions / regime / f"{pack}{task}.parquet", table)
+        write_predictions(folders.consulted / f"{task}.parquet", consulted_by(task, params))
         for regime in ("single", "egopack"):
             curve(folders.metrics / "curves" / regime / f"{task}.csv", [task])
         counts[task] = {"val": {"found": {"clips": 7}, "samples": 6, "skipped": {"<b>no features</b>": 1}}}
+    for pack, members in params.packs.items():
+        save_prototypes(folders.prototypes / f"{pack}.safetensors", prototypes_of(*members))
     write_json(folders.metrics / "multi" / "all.json", multi)
     curve(folders.metrics / "curves" / "multi" / "all.csv", list(params.tasks))
     write_json(
@@ -65,6 +71,14 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
     found = {"features": {"egovlp": {"found": 3}}, "stored": {"rows": 9, "videos": 3, "skipped": {}}}
     write_json(folders.metrics / "data.json", found | {"tasks": counts})
     return Pipeline(folders, params)
+
+
+def consulted_by(task: str, params: Params) -> pd.DataFrame:
+    """What a task may have consulted of the four prototypes of each task of its pack."""
+    generator, members = np.random.default_rng(0), params.packs[params.helped_by[task]]
+    near = {member: generator.integers(0, 4, 12) for member in members}
+    videos = [f"video{index % 3}" for index in range(12)]
+    return pd.DataFrame({"video_uid": videos, "second": np.arange(12.0), **near})
 
 
 def curve(path: Path, tasks: list[str]) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from egopack.errors import UserError
+from egopack.files import write_json
+from egopack.report.costs import costs
 from tests.report.conftest import Pipeline, with_params
 from tests.report.test_timeline import Elements
 
@@ -34,7 +36,19 @@ def test_is_whole_and_small(report: str) -> None:
     elements = Elements(report)
     assert elements.open == []
     anchors = {attributes["id"] for tag, attributes in elements.found if tag == "section"}
-    assert anchors == {"comparison", "curves", "ar", "oscc", "lta", "pnr", "mq", "timelines", "data", "params"}
+    assert anchors == {
+        "comparison",
+        "curves",
+        "ar",
+        "oscc",
+        "lta",
+        "pnr",
+        "mq",
+        "prototypes",
+        "timelines",
+        "data",
+        "params",
+    }
     links = {attributes["href"] for tag, attributes in elements.found if tag == "a"}
     assert links == {f"#{anchor}" for anchor in anchors}
     assert len(report.encode()) < 1_000_000
@@ -112,3 +126,11 @@ def browse(report: str, folder: Path) -> tuple[str, list[str]]:
     command = [str(CHROMIUM), *QUIET, f"--user-data-dir={folder / 'profile'}", "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout, re.findall(r"CONSOLE.*", done.stderr)
+
+
+def test_costs_stand_where_they_are_asked_for(tmp_path: Path) -> None:
+    for name, seconds in (("train_single@ar", 12.34), ("compare", 1.0), ("train_single@mq", 70.0)):
+        write_json(tmp_path / f"{name}.json", {"seconds": seconds, "memory_gb": 0.5})
+    shown = costs(tmp_path)
+    assert re.findall(r'<th scope="row">([^<]*)</th>', shown) == ["train_single@mq", "train_single@ar", "compare"]
+    assert "together 1.4 min" in shown

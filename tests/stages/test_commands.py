@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -32,7 +33,7 @@ def test_is_thin(name: str) -> None:
 def test_params_that_are_missing(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module(f"stages.{name}")
-    arguments = ["ar"] if module.main.params else []
+    arguments = ["ar" for one in module.main.params if isinstance(one, click.Argument)]
     done = CliRunner().invoke(module.main, arguments)
     assert done.exit_code == 1
     assert done.output == "Error: params.yaml: cannot be read: No such file or directory\n"

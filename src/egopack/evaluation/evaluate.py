@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import click
 import torch
 
+from egopack.data.batch import Batch
 from egopack.data.loader import FeatureRows
+from egopack.data.samples import Sample
 from egopack.data.splits import read_labels, read_split
 from egopack.evaluation.predict import Scores, predict, rounded, told, write_predictions
 from egopack.model.network import Network
 from egopack.runtime.progress import progress
 from egopack.runtime.ranks import Ranks
+from egopack.tasks.base import load_task
 
 
 def evaluate(
@@ -27,18 +30,23 @@ def evaluate(
     name: str,
     seed: int,
     device: torch.device,
+    watch: Callable[[Batch, Sequence[Sample]], object] = lambda batch, samples: None,
 ) -> Scores:
-    """Predict the validation split of `task`, write the table to `out`, and return its scores; one line tells the
-    headline metrics under `name`.
+    """Predict the validation split of `task`, write the table to `out`, and return its scores. `name` is that
+    of the bar, `watch` is told of each batch that was predicted.
     """
     samples, labels = read_split(samples_folder, "val"), read_labels(samples_folder)
     with progress(len(samples), name, "sample") as bar:
-        table = predict(network, task, samples, features, decode, seed=seed, device=device, on_batch=bar.update)
+        table = predict(
+            network, task, samples, features, decode, seed=seed, device=device, on_batch=bar.update, watch=watch
+        )
     write_predictions(out, table)
-    head = network.head(task)
-    scores = rounded(head.score(table, samples, labels))
-    click.echo(f"{name}: {told(scores, head.headline)}")
-    return scores
+    return rounded(network.head(task).score(table, samples, labels))
+
+
+def in_words(task: str, scores: Scores) -> str:
+    """The headline metrics of a task."""
+    return told(scores, load_task(task).headline)
 
 
 def headlines(

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from egopack.data.batch import Batch
 from egopack.data.loader import FeatureRows, Loader
 from egopack.data.samples import Sample
 from egopack.errors import UserError, refused
@@ -35,10 +36,11 @@ def predict(
     seed: int,
     device: torch.device,
     on_batch: Callable[[int], object] = lambda samples: None,
+    watch: Callable[[Batch, Sequence[Sample]], object] = lambda batch, samples: None,
     ranks: Ranks = ALONE,
 ) -> pd.DataFrame:
     """The task's table of predictions for `samples`, in their order; `seed` is of what is sampled in decoding, which
-    has a generator of its own for each batch.
+    has a generator of its own for each batch. `watch` is told of each batch that was predicted.
 
     Ranks take turns at the batches, and each has the whole table in the end, to the bit that of one process.
 
@@ -58,6 +60,7 @@ def predict(
                 first = ", ".join(sample.key for sample in chosen[:3])
                 raise UserError(f"{name}: {key} of the network is not finite in the batch from {first} on; train again")
         tables.append(task.decode(outputs, batch, chosen, decode, generator))
+        watch(batch, chosen)
         on_batch(len(chosen))
     parts = ranks.all_gather(tables)
     in_order = [parts[index % ranks.world][index // ranks.world] for index in range(len(loader))]

@@ -12,6 +12,7 @@ from egopack.evaluation.comparison import unit
 from egopack.files import read_json
 from egopack.report.classes import actions, changes
 from egopack.report.clips import timelines
+from egopack.report.consulted import prototypes
 from egopack.report.moments import moments
 from egopack.report.overview import comparison, curves, data, settings
 from egopack.report.page import Section, page
@@ -49,6 +50,7 @@ def build(
             Section(task, found.title, of_task(found, folders.metrics, results))
             for task, found in results.tasks.items()
         ),
+        Section("prototypes", "Prototypes", prototypes(results, folders, params.prototypes.task)),
         Section("timelines", "Timelines", timelines(results, params.report.clips)),
         Section("data", "Data", data(results)),
         Section("params", "Params", settings(params, blocks)),

@@ -27,7 +27,7 @@ PAPER = {
     "mq.map": (20.2, 18.5, 21.0),
 }
 MODELS = ("data", "synthetic", "backbone", "interaction", "prototypes", "multi", "comparison", "runtime")
-NO_RESULT = ("data.root", *(f"runtime.{name}" for name in ("device", "threads", "save_every")))
+NO_RESULT = ("data.root", "data.shard_mb", *(f"runtime.{name}" for name in ("device", "threads", "save_every")))
 
 
 def comparison(results: Results) -> Markup:

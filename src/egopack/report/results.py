@@ -50,7 +50,7 @@ class TaskResults:
     @property
     def title(self) -> str:
         """How texts call the task."""
-        return self.name.upper() if len(self.name) <= 4 else self.name
+        return title_of(self.name)
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,11 @@ def _read_curves(task: str, folder: Path, params: Params) -> dict[str, list[dict
         with path.open(encoding="utf-8", newline="") as file:
             found[regime] = list(csv.DictReader(file))
     return found
+
+
+def title_of(task: str) -> str:
+    """How texts call a task."""
+    return task.upper() if len(task) <= 4 else task
 
 
 def seconds_in_video(sample: Sample, grid: Grid) -> float:

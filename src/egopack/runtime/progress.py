@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tqdm import tqdm
 
+QUIET = "EGOPACK_QUIET"  # environment: no bars
 BAR = "EGOPACK_BAR"  # environment: a file to draw bars into, for a program that shows those of several processes
 
 
@@ -19,6 +20,7 @@ def progress(total: int, what: str, unit: str = "step", *, silent: bool = False)
     """A progress bar, silent where nobody watches."""
     from tqdm import tqdm
 
+    silent = silent or QUIET in os.environ
     tqdm.set_lock(RLock())  # its own would be shared by processes, and start one that watches over it
     name = "" if silent else os.environ.get(BAR, "")
     with (

@@ -71,7 +71,7 @@ class Training:
     initial: Path | None = None
     known: About | None = None
 
-    def run_alone(self, task: str, batch_size: int, features: FeatureShards) -> None:
+    def run_alone(self, task: str, batch_size: int, features: FeatureShards) -> str | None:
         """`run` with one task."""
         loader = train_loader(
             task,
@@ -82,11 +82,11 @@ class Training:
             radius_s=self.network.spec.backbone.radius_s,
             seed=self.seed,
         )
-        self.run({task: loader})
+        return self.run({task: loader})
 
-    def run(self, loaders: Mapping[str, Loader]) -> None:
+    def run(self, loaders: Mapping[str, Loader]) -> str | None:
         """Train and write data/models/<name> and metrics/curves/<name>.csv; one line an epoch and a bar over all
-        steps.
+        steps. What it ends with in words, on rank 0.
         """
         self.begin()
         scratch = self.scratch(loaders)
@@ -99,16 +99,17 @@ class Training:
             except NotFiniteError as error:
                 raise UserError(f"{self.name}: {error}") from None
         if not self.ranks.is_main:
-            return
+            return None
         moved = scratch is not None and len(scratch.settings) > 1  # then no machine gives these bytes in one go
         promise = None if moved else kept(self.runtime.reproducible)
-        save_checkpoint(self.folders.models / self.name, self.network, promise, self.known)
+        folder = self.folders.models / self.name
+        save_checkpoint(folder, self.network, promise, self.known)
         write_curves(self.folders.curves / f"{self.name}.csv", reports)
         if scratch is not None:
             scratch.clear()
         count = sum(parameter.numel() for parameter in self.network.parameters())
         loss = f", loss {sum(reports[-1].losses.values()):.4f}" if reports else ""
-        click.echo(f"{self.name}: {count:,} parameters on {self.device}{loss}")
+        return f"{folder}: {count:,} parameters on {self.device}{loss}"
 
     def begin(self) -> None:
         """Start from the checkpoint `initial`, if there is one."""

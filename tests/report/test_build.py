@@ -8,10 +8,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from egopack.data.samples import read_samples, write_samples
 from egopack.errors import UserError
-from egopack.files import write_json
+from egopack.files import read_json, write_json
+from egopack.labels import UNLABELLED
 from egopack.report.costs import costs
 from tests.report.conftest import Pipeline, with_params
 from tests.report.test_timeline import Elements
@@ -99,6 +102,21 @@ def test_a_task_without_an_analysis_has_its_metrics(pipeline: Pipeline, tmp_path
     report = with_params(other, tmp_path, tasks=tasks, packs=packs, helped_by={"ar": "without_ar"}).report()
     assert 'id="mq"' not in report
     assert "All metrics of PNR" in report
+
+
+def test_verbs_alone(other: Pipeline) -> None:
+    for task in ("ar", "lta"):
+        file = other.folders.samples / task / "val.h5"
+        samples = read_samples(file)
+        for sample in samples:
+            sample.targets["nouns"] = np.full_like(sample.targets["nouns"], UNLABELLED)
+        write_samples(file, samples)
+    file = other.folders.metrics / "comparison.json"
+    scores = read_json(file)
+    write_json(file, scores | {"ar.noun_top1": dict.fromkeys(scores["ar.noun_top1"])})
+    report = other.report()
+    assert "Calibration of verb" in report
+    assert "Calibration of noun" not in report
 
 
 def test_a_clip_that_is_not_there_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ def actions(results: TaskResults) -> Markup:
             parts.append((regime, confusion(counts, shown, caption)))
             score = np.array([scores[0] for scores in predictions[f"{part}_score"]])[known]
             sure.append((regime, part, score, best == truth[known]))
-    found = [calibration_figure(part, [one for one in sure if one[1] == part]) for part in ("verb", "noun")]
+    known_parts = dict.fromkeys(one[1] for one in sure)
+    found = [calibration_figure(part, [one for one in sure if one[1] == part]) for part in known_parts]
     return Markup('<div class="figures">{}</div>').format(Markup("").join(found)) + folded(parts)
 
 

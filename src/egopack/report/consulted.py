@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
     from egopack.data.grid import Grid
 
+WORDS = (
+    "The nearest prototype of every feature that consults them. used: share of the prototypes that are the nearest at "
+    "all. fits: it has the verb, the noun, both of the action at that time; in brackets, how often it would if it knew "
+    "nothing of the time."
+)
 TOP = 5  # pairs that are named
 
 
@@ -49,13 +54,10 @@ def prototypes(results: Results, folders: Folders, source: str) -> Markup:
             cells = [f"{own:.1f} ({luck:.1f})" for own, luck in zip(fits.right, fits.chance, strict=True)]
             rows.append([title_of(support), used(near, len(pairs)), *cells, favorites(near, pairs, known)])
         header = ["support task", "used, %", "verb fits, %", "noun fits, %", "both, %", "consulted most, % of times"]
-        words = (
-            f"{found.title}: the nearest prototype of {len(consulted):,} features. used: share of the prototypes that "
-            "are the nearest at all. fits: it has the verb, the noun, both of the action at that time "
-            f"({(truth[:, 0] != UNLABELLED).sum():,} lie within one); in brackets, if it knew nothing of the time."
-        )
+        inside = int((truth[:, 0] != UNLABELLED).sum())
+        words = f"{found.title}: {len(consulted):,} features, of which {inside:,} lie within an action"
         parts.append(figure(table(header, rows, f"prototypes that {found.title} consults"), words))
-    return Markup("").join(parts) if parts else Markup("<p>No pack helps a task.</p>")
+    return Markup('<p class="note">{}</p>').format(WORDS) + Markup("").join(parts)
 
 
 def actions_at(consulted: pd.DataFrame, known: TaskResults, grid: Grid) -> np.ndarray:

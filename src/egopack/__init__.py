@@ -1,8 +1,14 @@
 """Hier-EgoPack: one hierarchical temporal graph network for five tasks of first-person video.
 
 >>> import egopack
->>> model = egopack.load("data/models/egopack/mq")   # doctest: +SKIP
->>> table = model.predict("features.npy")            # doctest: +SKIP
+>>> model = egopack.load("model", device="cpu")
+>>> table = model.predict("kitchen.npy", segments=[[0.0, 8.0], [8.0, 12.5]])
+>>> table[["video", "task", "start", "end"]]
+     video task  start   end
+0  kitchen   ar    0.0   8.0
+1  kitchen   ar    8.0  12.5
+
+There stand also `label`, its `score`, and what else a task tells (`egopack.inference.model.Model.predict`).
 """
 
 from __future__ import annotations

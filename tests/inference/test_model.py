@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import subprocess
 import sys
@@ -53,6 +54,15 @@ def test_every_task_tells_names_seconds_and_a_score(model: Model) -> None:
     assert all(set(of(table, task)["label"]) <= set(classes) for task, classes in names.items())
     assert set(of(table, "ar")["verb"]) <= set("abcde")
     assert len(of(table, "lta")) == 20 * 4 * 5  # windows, steps, sequences
+
+
+def test_the_example_of_the_package_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    released(Path("model"), "ar")
+    np.save("kitchen.npy", footage(60))
+    done = doctest.testmod(egopack)
+    assert done.attempted == 4
+    assert done.failed == 0
 
 
 def test_recognition_is_that_of_annotated_actions(model: Model, folder: Path) -> None:

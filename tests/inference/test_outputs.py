@@ -59,6 +59,8 @@ def test_a_timeline_for_each_video_and_a_row_for_each_task() -> None:
         "LTA predicted",
     ]
     assert "peel &amp; &lt;dry&gt;" in figures[0]
+    assert "cut · 0:01–0:02.5 · score 0.12" in figures[0]
+    assert "data-score" not in figures[0]  # a row of few is shown, whatever another one hides
 
 
 def test_a_timeline_of_very_many_has_the_best_and_shows_some_at_first() -> None:

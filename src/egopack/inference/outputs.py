@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,16 +58,18 @@ def subtitles(table: pd.DataFrame) -> str:
 
 
 def timelines(table: pd.DataFrame) -> Iterator[str]:
-    """A figure for each video, with a row for each task."""
+    """A figure for each video, with a row for each task; the slider is for rows that are crowded."""
     for video, of_video in table.groupby("video", sort=False):
         rows, threshold = [], 0.0
         for _, task, own in _by_task(of_video):
             spans = spans_of(own)
             best = sorted(spans, key=lambda span: -(span.score or 0.0))[:DRAWN]
             left = f" (the best {DRAWN} of {len(spans)})" if len(spans) > DRAWN else ""
-            rows.append(Row(f"{task.upper()} predicted{left}", sorted(best, key=lambda span: span.start)))
             if len(best) > SHOWN:
                 threshold = max(threshold, int(100 * (best[SHOWN].score or 0.0)) / 100)
+            else:
+                best = [always_shown(span) for span in best]
+            rows.append(Row(f"{task.upper()} predicted{left}", sorted(best, key=lambda span: span.start)))
         yield draw(rows, title=str(video), seconds=float(of_video["end"].max()), threshold=threshold)
 
 
@@ -82,6 +85,11 @@ def spans_of(table: pd.DataFrame) -> list[Span]:
         labels = [readable(label) for label in own.sort_values("step")["label"]]
         spans.append(Span(start, end, f"then {', '.join(labels[:STEPS])}", note=", ".join(labels[STEPS:])))
     return spans
+
+
+def always_shown(span: Span) -> Span:
+    """The same, told its score and never hidden for it."""
+    return span if span.score is None else replace(span, score=None, note=f"score {span.score:.2f}")
 
 
 def readable(label: str) -> str:

@@ -93,7 +93,7 @@ def test_spoilt_rows_are_told(place: Path) -> None:
         (("model", "nowhere.npy"), "Error: nowhere.npy: no such file of features"),
         (("model", "model"), "Error: model: a folder without .pt, .npy, .h5, .hdf5 files"),
         (("model", "features/kitchen.npy", "features"), "Error: features/kitchen.npy: a second video 'kitchen'"),
-        (("model", "features", "--segments", "nowhere.csv"), "Error: nowhere.csv: expected "),
+        (("model", "features", "--segments", "nowhere.csv"), "Error: nowhere.csv: cannot be read "),
     ],
 )
 def test_errors_are_one_line(arguments: tuple[str, ...], message: str, place: Path) -> None:

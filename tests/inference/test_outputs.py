@@ -65,7 +65,7 @@ def test_a_timeline_for_each_video_and_a_row_for_each_task() -> None:
 
 def test_a_timeline_of_very_many_has_the_best_and_shows_some_at_first() -> None:
     count = DRAWN + 100
-    many = pd.DataFrame({"start": range(count), "end": range(1, count + 1), "score": [n / count for n in range(count)]})
+    many = pd.DataFrame({"start": range(count), "end": range(2, count + 2), "score": [n / count for n in range(count)]})
     (figure,) = timelines(many.assign(video="v", task="mq", label="cut"))
     assert f"MQ predicted (the best {DRAWN} of {count})" in figure
     hidden = figure.count("display:none")

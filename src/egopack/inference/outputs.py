@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from egopack.files import atomic_path, write_json
-from egopack.report.timeline import Row, Span, draw, page
+from egopack.report.timeline import Row, Span, draw, lanes, page
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = 40  # segments of a row that a timeline shows at first
+SHOWN = 40  # segments of a row with overlaps that a timeline shows at first
 DRAWN = 1000  # most of them that it has at all, the best
 STEPS = 3  # of anticipated actions, those that a timeline names
 
@@ -58,15 +58,16 @@ def subtitles(table: pd.DataFrame) -> str:
 
 
 def timelines(table: pd.DataFrame) -> Iterator[str]:
-    """A figure for each video, with a row for each task; the slider is for rows that are crowded."""
+    """A figure for each video, with a row for each task; the slider is for rows in which segments overlap."""
     for video, of_video in table.groupby("video", sort=False):
         rows, threshold = [], 0.0
         for _, task, own in _by_task(of_video):
             spans = spans_of(own)
             best = sorted(spans, key=lambda span: -(span.score or 0.0))[:DRAWN]
             left = f" (the best {DRAWN} of {len(spans)})" if len(spans) > DRAWN else ""
-            if len(best) > SHOWN:
-                threshold = max(threshold, int(100 * (best[SHOWN].score or 0.0)) / 100)
+            if any(lanes(best)):  # more than fit beside each other
+                least = best[SHOWN].score if len(best) > SHOWN else 0.0
+                threshold = max(threshold, int(100 * (least or 0.0)) / 100)
             else:
                 best = [always_shown(span) for span in best]
             rows.append(Row(f"{task.upper()} predicted{left}", sorted(best, key=lambda span: span.start)))

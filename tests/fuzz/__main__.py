@@ -34,7 +34,7 @@ def main(targets: tuple[str, ...], minutes: float, seed: int | None) -> None:
 
     def turn(job: tuple[int, str]) -> tuple[str, int, list[dict[str, Any]]]:
         number, name = job
-        return name, seed + number, attack_apart(name, seed + number, CASES) if time.monotonic() < until else []
+        return name, seed + number, attack_apart([name], seed + number, CASES) if time.monotonic() < until else []
 
     number = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:

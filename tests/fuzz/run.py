@@ -51,11 +51,9 @@ def fault(target: Target, folder: Path) -> str:
     return ""
 
 
-def attack(name: str, seed: int, count: int) -> dict[str, Any]:
-    """Damage the file of a target `count` times, each time by a generator of (seed, number)."""
+def attack(name: str, seed: int, count: int) -> list[dict[str, Any]]:
+    """Damage the file of a target `count` times, each time by a generator of (seed, number); the faults."""
     target = next(one for one in TARGETS if one.name == name)
-    resource.setrlimit(resource.RLIMIT_AS, (_size() + MOST_BYTES,) * 2)
-    signal.signal(signal.SIGALRM, _too_long)
     faults = []
     with tempfile.TemporaryDirectory() as top:
         whole = Path(top, "whole")
@@ -63,17 +61,17 @@ def attack(name: str, seed: int, count: int) -> dict[str, Any]:
         target.make(whole)
         target.read(whole)  # once without a limit: it imports what it needs
         if found := fault(target, whole):
-            return {"faults": [{"number": -1, "fault": f"the whole file: {found}"}]}
+            return [{"target": name, "number": -1, "fault": f"the whole file: {found}"}]
         content = (whole / name).read_bytes()
         for number in range(count):
-            print(f"case {number}", file=sys.stderr, flush=True)
+            print(f"case {name} {number}", file=sys.stderr, flush=True)
             folder = Path(top, "damaged")
             shutil.copytree(whole, folder, symlinks=True)
             (folder / name).write_bytes(damaged(content, np.random.default_rng([seed, number])))
             if found := fault(target, folder):
-                faults.append({"number": number, "fault": found})
+                faults.append({"target": name, "number": number, "fault": found})
             shutil.rmtree(folder)
-    return {"faults": faults}
+    return faults
 
 
 def _size() -> int:
@@ -81,23 +79,32 @@ def _size() -> int:
     return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
-def attack_apart(name: str, seed: int, count: int) -> list[dict[str, Any]]:
-    """The faults that `attack` finds in another process; one more where that ends otherwise than it should."""
+def attack_apart(names: list[str], seed: int, count: int) -> list[dict[str, Any]]:
+    """The faults that `attack` finds in another process; that it ends otherwise than it should is one too."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-X", "faulthandler", "-m", "tests.fuzz.run", name, str(seed), str(count)]
-    limit = 120 + count * MOST_S / 2
+    command = [sys.executable, "-X", "faulthandler", "-m", "tests.fuzz.run", ",".join(names), str(seed), str(count)]
+    limit = 120 + len(names) * count * MOST_S / 2
     began = time.monotonic()
     try:
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=limit)
     except subprocess.TimeoutExpired as error:
         said = error.stderr.decode() if isinstance(error.stderr, bytes) else ""
-        return [{"number": said.count("case ") - 1, "fault": f"not done after {time.monotonic() - began:.0f} s"}]
+        return [_last(said, f"not done after {time.monotonic() - began:.0f} s")]
     if done.returncode:
-        number = done.stderr.count("case ") - 1
-        return [{"number": number, "fault": f"exit status {done.returncode}: {done.stderr[-1500:]}"}]
-    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])["faults"]
+        return [_last(done.stderr, f"exit status {done.returncode}: {done.stderr[-1500:]}")]
+    found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
+def _last(said: str, what: str) -> dict[str, Any]:
+    """A fault of the case that was told last."""
+    cases = [line.split()[1:] for line in said.splitlines() if line.startswith("case ")]
+    target, number = cases[-1] if cases else ("", -1)
+    return {"target": target, "number": int(number), "fault": what}
+
+
 if __name__ == "__main__":
-    print(json.dumps(attack(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))
+    resource.setrlimit(resource.RLIMIT_AS, (_size() + MOST_BYTES,) * 2)
+    signal.signal(signal.SIGALRM, _too_long)
+    seed, count = int(sys.argv[2]), int(sys.argv[3])
+    print(json.dumps([fault for name in sys.argv[1].split(",") for fault in attack(name, seed, count)]))

@@ -12,8 +12,8 @@ READS = Reads(("comparison", "names:tasks", "names:helped_by"), tasks=("all",))
 
 @click.command(cls=Stage)
 def main() -> None:
-    """Write metrics/comparison.{json,csv} and data/comparison.md: every task's headline metrics by chance and in the
-    three regimes.
+    """Write metrics/{chance,single,multi,egopack}.json, every task's headline metrics by chance and in the three
+    regimes, and the same in one table each: metrics/comparison.csv and data/comparison.md.
     """
     params = load(READS)
     from egopack.evaluation.comparison import compare, markdown, write_comparison

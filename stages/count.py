@@ -12,8 +12,8 @@ READS = Reads(("data.features", "names:tasks"))
 
 @click.command(cls=Stage)
 def main() -> str:
-    """Write metrics/data.json: what was found, stored, sampled and skipped by reason, so that `dvc metrics diff` shows
-    a change of the data.
+    """Write metrics/data.json: what was found, stored, sampled and skipped by reason, so that a change of the
+    data shows: `dvc metrics diff --targets metrics/data.json`.
 
     Read from metrics/shards.json, data/samples/*/report.json and data/manifest/features. `python -m stages.check`
     counts the same from the raw files, before anything runs.

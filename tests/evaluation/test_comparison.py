@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from egopack.evaluation.comparison import cells, compare, markdown, write_comparison
+from egopack.evaluation.comparison import cells, compare, markdown, read_comparison, write_comparison
 from egopack.files import write_json
 
 OSCC = {"chance": 50.0, "single": 75.223, "multi": None, "egopack": 75.6}
@@ -50,7 +50,15 @@ def test_markdown() -> None:
 
 def test_files(tmp_path: Path) -> None:
     write_comparison(tmp_path, tmp_path / "table.md", COMPARISON)
-    assert json.loads((tmp_path / "comparison.json").read_text()) == COMPARISON
+    assert json.loads((tmp_path / "single.json").read_text()) == {
+        "lta": {"verb_ed": 0.72849},
+        "oscc": {"accuracy": 75.223},
+    }
+    assert json.loads((tmp_path / "multi.json").read_text()) == {"lta": {"verb_ed": 0.7301}}
+    read = read_comparison(tmp_path, ["oscc", "lta"])
+    assert list(read) == ["oscc.accuracy", "lta.verb_ed", "lta.noun_ed"]
+    assert {name: read[name] for name in COMPARISON} == COMPARISON
+    assert set(read["lta.noun_ed"].values()) == {None}
     assert (tmp_path / "table.md").read_text(encoding="utf-8") == markdown(COMPARISON)
     rows = list(csv.reader((tmp_path / "comparison.csv").open()))
     assert rows == [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
+from egopack.evaluation.comparison import read_comparison
 from tests.pipeline.conftest import TASKS, Clone
 from tests.pipeline.test_repro import ALWAYS, LAST
 
@@ -130,7 +130,7 @@ def test_an_evaluation_while_training_is_part_of_the_training(clone: Clone) -> N
 
 def test_a_halved_score_halves_every_number_and_trains_nothing(clone: Clone) -> None:
     def maps() -> dict[str, float]:
-        return json.loads((clone.path / "metrics/comparison.json").read_text())["mq.map"]
+        return read_comparison(clone.path / "metrics", ["mq"])["mq.map"]
 
     before = maps()
     edit(clone, EDITS["score"])

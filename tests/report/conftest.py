@@ -13,7 +13,7 @@ import yaml
 
 from egopack.data.samples import write_samples
 from egopack.data.splits import LABELS
-from egopack.evaluation.comparison import COLUMNS, compare
+from egopack.evaluation.comparison import COLUMNS, compare, write_comparison
 from egopack.evaluation.predict import rounded, write_predictions
 from egopack.files import write_json
 from egopack.model.prototypes import save_prototypes
@@ -65,9 +65,8 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
         save_prototypes(folders.prototypes / f"{pack}.safetensors", prototypes_of(*members))
     write_json(folders.metrics / "multi" / "all.json", multi)
     curve(folders.metrics / "curves" / "multi" / "all.csv", list(params.tasks))
-    write_json(
-        folders.metrics / "comparison.json", compare(folders.metrics, list(params.tasks), params.helped_by, "all")
-    )
+    comparison = compare(folders.metrics, list(params.tasks), params.helped_by, "all")
+    write_comparison(folders.metrics, root / "table.md", comparison)
     found = {"features": {"egovlp": {"found": 3}}, "stored": {"rows": 9, "videos": 3, "skipped": {}}}
     write_json(folders.metrics / "data.json", found | {"tasks": counts})
     return Pipeline(folders, params)

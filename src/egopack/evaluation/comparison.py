@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from egopack.files import atomic_path, read_json, write_json
@@ -37,6 +37,16 @@ def compare(folder: Path, tasks: Sequence[str], helped: Collection[str], multi_p
     return table
 
 
+def read_comparison(folder: Path, tasks: Iterable[str]) -> Comparison:
+    """What `write_comparison` wrote, in the order of the tasks and their headlines."""
+    columns = {column: read_json(folder / f"{column}.json") for column in COLUMNS}
+    return {
+        f"{task}.{metric}": {column: found.get(task, {}).get(metric) for column, found in columns.items()}
+        for task in tasks
+        for metric in load_task(task).headline
+    }
+
+
 def cells(comparison: Comparison) -> list[list[str]]:
     """Rows of text, the header first; an arrow tells which direction is better."""
     rows = [["metric", *COLUMNS]]
@@ -59,9 +69,15 @@ def markdown(comparison: Comparison) -> str:
 
 
 def write_comparison(folder: Path, table: Path, comparison: Mapping[str, dict[str, float | None]]) -> None:
-    """Write <folder>/comparison.json and comparison.csv, and the Markdown to `table`."""
+    """Write <folder>/<column>.json for every column, <folder>/comparison.csv, and the Markdown to `table`."""
     comparison = dict(comparison)
-    write_json(folder / "comparison.json", comparison)
+    for column in COLUMNS:
+        found: dict[str, dict[str, float]] = {}
+        for name, values in comparison.items():
+            task, metric = name.split(".", 1)
+            if (value := values[column]) is not None:
+                found.setdefault(task, {})[metric] = value
+        write_json(folder / f"{column}.json", found)
     with atomic_path(table) as temporary:
         temporary.write_text(markdown(comparison), encoding="utf-8")
     with atomic_path(folder / "comparison.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from egopack.data.grid import Grid
 from egopack.data.samples import Sample
 from egopack.data.splits import read_labels, read_split
+from egopack.evaluation.comparison import read_comparison
 from egopack.evaluation.predict import read_predictions
 from egopack.files import read_json
 from egopack.labels import Labels
@@ -70,11 +71,9 @@ def read_results(folders: Folders, params: Params) -> Results:
     """Read everything; UserError where a stage has not run."""
     tasks = list(params.tasks)
     first = next(iter(params.data.features.values()))
-    scores = read_json(folders.metrics / "comparison.json")
-    in_order = [f"{task}.{metric}" for task in tasks for metric in load_task(task).headline]
     return Results(
         {task: _read_task(task, folders, params) for task in tasks},
-        {name: scores[name] for name in in_order if name in scores},
+        read_comparison(folders.metrics, tasks),
         {task: _read_curves(task, folders.metrics / "curves", params) for task in tasks},
         read_json(folders.metrics / "data.json"),
         Grid(first.stride, first.fps),

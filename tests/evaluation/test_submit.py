@@ -34,7 +34,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """Indexed samples of a corpus without oddities, and a network with random weights for each task."""
     corpus = tmp_path_factory.mktemp("corpus") / "raw"
     write_corpus(corpus, SETTINGS.model_copy(update={"quirk_rate": 0.0, "test_videos": 2}))
-    place = Workplace(tmp_path_factory.mktemp("place"), corpus)
+    return ready(Workplace(tmp_path_factory.mktemp("place"), corpus))
+
+
+def ready(place: Workplace) -> Workplace:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place.folder)
         patch.delenv("EGO4D_ROOT", raising=False)
@@ -156,6 +159,28 @@ def test_what_has_no_features_is_missed_and_nothing_is_written(place: Workplace)
         f"Error: {out}: 1 of 3 keys of moments_test_unannotated.json are missing: new; nothing is"
     )
     assert not out.exists()
+
+
+def test_videos_without_features_are_answered_by_chance(
+    place: Workplace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Workplace(tmp_path, place.raw)
+    videos = json.loads(other.annotation("moments_test_unannotated").read_text())["videos"]
+    gone = videos[0]["video_uid"]
+    (other.features_folder / f"{gone}.pt").unlink()
+    ready(other)
+    monkeypatch.chdir(tmp_path)
+    for task, challenge in TASKS.items():
+        done = other.run("submit", task)
+        assert done.exit_code == 0, done.output  # it is checked against all that the split asks for
+        assert f"{task}: " in done.output
+        assert "are answered by chance, since their videos have no features" in done.output
+        whole = json.loads((place.folder / f"data/submissions/{task}.json").read_text())
+        content = json.loads(Path(f"data/submissions/{task}.json").read_text())
+        assert set(challenge.given(content)) == set(challenge.given(whole))
+        report = json.loads(Path(f"data/samples/{task}/report.json").read_text())["test_unannotated"]
+        assert report["lacking"] == [gone]
+        assert report["skipped"]["video without features"]["count"] > 0
 
 
 def test_ar_has_no_challenge(place: Workplace) -> None:

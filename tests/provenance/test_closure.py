@@ -132,7 +132,7 @@ def graph() -> grimp.ImportGraph:
 def test_nothing_that_is_not_imported(stage: str, graph: grimp.ImportGraph, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another library finds the imports; what the closure has beyond them are tasks, loaded by their names."""
     monkeypatch.chdir(ROOT)
-    key = {"tasks": "mq", "packs": "all", "": ""}[STAGES[stage].each]
+    key = {"tasks": "mq", "packs": "all", "helped_by": "mq", "": ""}[STAGES[stage].each]
     found = closure_of(stage, key)
     roots = {f"stages.{stage}"} | {name for name in found.modules if name.startswith("egopack.tasks.")}
     imported = roots.union(*(graph.find_upstream_modules(root) for root in roots if root in graph.modules))

@@ -50,8 +50,9 @@ def test_what_is_left_out_is_counted() -> None:
         "windows outside of the video's features": 1,
     }
     test, _ = samples_of(windows, "test_unannotated")
-    assert [sample.targets["changes"].tolist() for sample in test] == [[-1], [-1, 1], [1]]
-    assert test[2].rows.tolist() == [59]  # no row of its own: the nearest
+    assert [sample.targets["changes"].tolist() for sample in test] == [[-1], [-1, 1], [1], [1]]
+    assert test[2].rows.tolist() == []  # of a video without features
+    assert test[3].rows.tolist() == [59]  # no row of its own: the nearest
 
 
 def test_predictions_scores_and_submission() -> None:

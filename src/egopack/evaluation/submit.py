@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import click
+import numpy as np
+import pandas as pd
 import torch
 
 from egopack.data.loader import FeatureRows
@@ -32,7 +35,7 @@ def submit(
     device: torch.device,
 ) -> int:
     """Predict the unannotated split of `task` and write the challenge file to `out`, once it is whole; how many entries
-    it has.
+    it has. What is known of no features is answered by chance.
 
     Raises:
         UserError: the task has no challenge, or its file would not be what the server takes.
@@ -44,8 +47,17 @@ def submit(
     samples, labels = read_split(samples_folder, TEST), read_labels(samples_folder)
     if not samples:
         raise UserError(f"{samples_folder}: no sample of {TEST}; its annotations or features are not there")
-    with progress(len(samples), f"submit {task}", "sample") as bar:
-        table = predict(network, task, samples, features, decode, seed=seed, device=device, on_batch=bar.update)
+    seen, blind = [one for one in samples if len(one)], [one for one in samples if not len(one)]
+    tables = []
+    with progress(len(seen), f"submit {task}", "sample") as bar:
+        if seen:
+            tables += [predict(network, task, seen, features, decode, seed=seed, device=device, on_batch=bar.update)]
+    if blind:
+        chance = head.chance(read_split(samples_folder, "train"), blind, labels, np.random.default_rng(seed))
+        tables.append(chance)
+        shown = ", ".join(sample.key for sample in blind[:3])
+        click.echo(f"{task}: {len(blind)} samples are answered by chance, since their videos have no features: {shown}")
+    table = pd.concat(tables, ignore_index=True)
     try:
         content = head.submission(table, samples, labels)
     except ValueError as error:

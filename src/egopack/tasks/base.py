@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Outputs = dict[str, Tensor]
-ROWS_AT_THE_END = (
-    2  # that a video may lack: one that its last frames are too few for, and one more where windows overlap
-)
+# that a video may lack: one that its last frames are too few for, and one more where windows overlap
+ROWS_AT_THE_END = 2
 
 
 @dataclass(frozen=True)
@@ -55,36 +54,43 @@ class SampleSource:
     lacking: set[str] = field(default_factory=set)  # videos without features, as they are asked for
     asked: set[str] = field(default_factory=set)  # videos with features, as they are asked for
 
-    def usable(self, video_uid: str, item: str) -> bool:
-        """Whether the video has features; if not, the item is counted as skipped."""
+    def usable(self, video_uid: str, item: str, split: str = "") -> bool:
+        """Whether the video has features; if not, the item is counted. Of a challenge, whose `split` is given, it is
+        used all the same on the test split, without rows: a server expects every item, also those of videos that
+        nobody can have.
+        """
         if video_uid in self.rows:
             self.asked.add(video_uid)
             return True
         self.lacking.add(video_uid)
         self.skips.add("video without features", item)
-        return False
+        return split == TEST
 
     def rows_within(
         self, video_uid: str, frames: tuple[float, float], split: str, reason: str, item: str, early: str = ""
-    ) -> np.ndarray:
-        """The rows of a stretch [start, end) of a video that has features.
+    ) -> np.ndarray | None:
+        """The rows of a stretch [start, end) of a video.
 
-        Where there is none, the item is counted under `reason` and gets none, but on the test split, where every item
-        has to be predicted, the nearest row. Where the features end before the stretch does, it is counted under
-        `early`, if that is given.
+        Where there is none, the item is counted under `reason` and left out (None), but on the test split, where every
+        item has to be predicted, it gets the nearest row; no row where the video has no features. Where these end
+        before the stretch does, it is counted under `early`, if that is given.
         """
-        available = self.rows[video_uid]
+        available = self.rows.get(video_uid, 0)
         rows = self.grid.rows(*frames, available)
         if not len(rows):
-            self.skips.add(reason, item)
-            if split == TEST:
-                return self.grid.nearest(frames[1] - 1, available)
-        elif early and frames[1] // self.grid.stride - available > ROWS_AT_THE_END:
+            if available:
+                self.skips.add(reason, item)
+            if split != TEST:
+                return None
+            return self.grid.nearest(frames[1] - 1, available) if available else rows
+        if early and frames[1] // self.grid.stride - available > ROWS_AT_THE_END:
             self.skips.add(early, item)
         return rows
 
     def count_rowless(self, pos: np.ndarray, segments: np.ndarray, reason: str, items: Sequence[str]) -> None:
-        """Count the `items` whose segments [S, 2] no node lies in, at positions [n]."""
+        """Count the `items` whose segments [S, 2] no node lies in, at positions [n], if there are any."""
+        if not len(pos):
+            return
         first, last = np.searchsorted(pos, segments[:, 0], "left"), np.searchsorted(pos, segments[:, 1], "right")
         for k in np.flatnonzero(last <= first).tolist():
             self.skips.add(reason, items[k])

@@ -108,7 +108,7 @@ class LongTermAnticipation(Task):
         samples = []
         for clip_uid, unordered in source.annotations.actions_by_clip(split, source.skips).items():
             video_uid = unordered[0].video_uid
-            if not source.usable(video_uid, clip_uid):
+            if not source.usable(video_uid, clip_uid, split):
                 continue
             actions = sequence(unordered, source)
             if len(actions) <= OBSERVED + horizon:
@@ -120,7 +120,7 @@ class LongTermAnticipation(Task):
                 )
                 key = f"{clip_uid}#{observed[-1].action_idx}"
                 rows = observed_rows(observed, key, source, split)
-                if not len(rows):
+                if rows is None:
                     continue
                 targets = {
                     "verbs": np.array([UNLABELLED if action.verb is None else action.verb for action in future]),
@@ -256,7 +256,7 @@ def _only(actions: Sequence[Action], skips: Skips) -> Action:
     return replace(first, verb=verb, noun=noun, timed=False)
 
 
-def observed_rows(observed: Sequence[Action], key: str, source: SampleSource, split: str) -> np.ndarray:
+def observed_rows(observed: Sequence[Action], key: str, source: SampleSource, split: str) -> np.ndarray | None:
     """Rows from the start of the first to the end of the last of the observed actions; none, and counted, unless all
     of them are timed. On the test split those that are, or the nearest row, have to do.
     """
@@ -264,7 +264,7 @@ def observed_rows(observed: Sequence[Action], key: str, source: SampleSource, sp
     if len(timed) < len(observed):
         source.skips.add("observed action of which it cannot be told where it lies", key)
         if split != TEST:
-            return np.empty(0, np.int64)
+            return None
     first, last = (timed or observed)[0], (timed or observed)[-1]
     return source.rows_within(
         first.video_uid,

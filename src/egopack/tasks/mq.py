@@ -148,11 +148,11 @@ class MomentQueries(Task):
         ids = {label: index for index, label in enumerate(cls.labels(source.annotations)["moments"])}
         samples = []
         for clip in source.annotations.moments(split, source.skips):
-            if not source.usable(clip.video_uid, clip.clip_uid):
+            if not source.usable(clip.video_uid, clip.clip_uid, split):
                 continue
             reason = "clip outside of the video's features"
             rows = source.rows_within(clip.video_uid, (clip.start, clip.end), split, reason, clip.clip_uid)
-            if not len(rows):
+            if rows is None:
                 continue
             segments, classes = primary_segments(clip, ids, source)
             targets = {"segments": segments, "classes": classes}

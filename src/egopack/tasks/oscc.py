@@ -71,13 +71,13 @@ class ObjectStateChange(Task):
                     if window.state_change is None:
                         source.skips.add("state change unknown", window.unique_id)
                 windows = known
-            if not windows or not source.usable(windows[0].video_uid, clip_id):
+            if not windows or not source.usable(windows[0].video_uid, clip_id, split):
                 continue
             windows = sorted(windows, key=lambda window: window.start)
             start, end = windows[0].start, max(window.end for window in windows)
             reason = "windows outside of the video's features"
             rows = source.rows_within(windows[0].video_uid, (start, end), split, reason, clip_id)
-            if not len(rows):
+            if rows is None:
                 continue
             frames = np.array([[window.start, window.end] for window in windows])
             segments = source.grid.seconds(frames, start).astype(np.float32)

@@ -90,7 +90,7 @@ class PointOfNoReturn(Task):
                 if window.pnr is None:
                     source.skips.add("state change without a point of no return", window.unique_id)
                     continue
-            if not source.usable(window.video_uid, window.unique_id):
+            if not source.usable(window.video_uid, window.unique_id, split):
                 continue
             rows = source.rows_within(
                 window.video_uid,
@@ -100,8 +100,8 @@ class PointOfNoReturn(Task):
                 window.unique_id,
                 "window that goes on where the features end",
             )
-            if len(rows):
-                samples.append(whole_window(window, rows, source.grid, source.rows[window.video_uid]))
+            if rows is not None:
+                samples.append(whole_window(window, rows, source.grid, source.rows.get(window.video_uid, 0)))
         return samples
 
     @classmethod
@@ -183,8 +183,8 @@ class PointOfNoReturn(Task):
 
 
 def spread(rows: np.ndarray) -> np.ndarray:
-    """16 rows spread evenly from the first to the last of those of a window."""
-    return np.linspace(rows[0], rows[-1], FRAMES).astype(np.int64)
+    """16 rows spread evenly from the first to the last of those of a window; none of none."""
+    return np.linspace(rows[0], rows[-1], FRAMES).astype(np.int64) if len(rows) else rows
 
 
 def candidate_frames(start: np.ndarray | int, end: np.ndarray | int) -> np.ndarray:
@@ -210,8 +210,9 @@ def whole_window(window: Window, rows: np.ndarray, grid: Grid, available: int) -
         "stride": np.array([grid.stride], dtype=np.int64),
         "fps": np.array([grid.fps], dtype=np.float64),
     }
-    targets, pos = {"frame_labels": frame_labels(window.start, window.end, pnr)}, grid.positions(FRAMES, offset=0.0)
-    return Sample(window.unique_id, window.video_uid, spread(rows), pos, targets, metadata=metadata)
+    rows, targets = spread(rows), {"frame_labels": frame_labels(window.start, window.end, pnr)}
+    pos = grid.positions(len(rows), offset=0.0)
+    return Sample(window.unique_id, window.video_uid, rows, pos, targets, metadata=metadata)
 
 
 def keyframe_index(logits: np.ndarray) -> np.ndarray:

@@ -50,7 +50,11 @@ def build(
             Section(task, found.title, of_task(found, folders.metrics, results))
             for task, found in results.tasks.items()
         ),
-        Section("prototypes", "Prototypes", prototypes(results, folders, params.prototypes.task)),
+        *(
+            [Section("prototypes", "Prototypes", prototypes(results, folders, params.prototypes.task))]
+            if results.packs
+            else []
+        ),
         Section("timelines", "Timelines", timelines(results, params.report.clips)),
         Section("data", "Data", data(results)),
         Section("params", "Params", settings(params, blocks)),

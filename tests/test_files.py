@@ -118,3 +118,11 @@ def test_json_does_not_depend_on_the_locale(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "a.json").read_bytes() == '"é"\n'.encode()
+
+
+def test_what_is_written_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[bytes, bool]] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append((os.pread(handle, 99, 0), (tmp_path / "a").exists())))
+    with atomic_path(tmp_path / "a") as temporary:
+        temporary.write_bytes(b"content")
+    assert synced == [(b"content", False)]

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from egopack.data.hdf5 import new_hdf5, new_table
+from egopack.data.samples import write_samples
+from tests.support import small
 from tests.support.full_disk import full_disk
 
 
@@ -79,3 +81,17 @@ def test_an_interruption_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert not list(tmp_path.iterdir())
+
+
+def test_no_object_keeps_the_time(tmp_path: Path) -> None:
+    """The bytes would be others a second later."""
+    write_samples(tmp_path / "s.h5", small.samples_of("oscc", 2))
+    with new_table(tmp_path / "t.h5", "rows", (2, 3), "float32") as (file, _):
+        file.create_group("more")
+    kept: dict[str, bool] = {}
+    for name in ("s.h5", "t.h5"):
+        with h5py.File(tmp_path / name, "r") as file:
+            file.visititems(lambda key, one: kept.update({key: one.id.get_create_plist().get_obj_track_times()}))
+    datasets = {key for key in kept if key.endswith(("values", "offsets", "firsts", "rows"))}
+    assert len(datasets) > 8
+    assert not any(kept[key] for key in datasets)

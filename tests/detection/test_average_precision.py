@@ -185,3 +185,15 @@ def test_bad_thresholds(tiou: list[float]) -> None:
 def test_bad_ranks(top: list[int]) -> None:
     with pytest.raises(ValueError, match="top: expected positive whole numbers"):
         recall_pooled(*build([], []), [0.5], top)
+
+
+def test_of_equal_scores_the_earlier_prediction_counts() -> None:
+    """Many, as sorting keeps the order of few anyway."""
+    truth = GroundTruth(np.zeros(1, int), np.array([[0.0, 1.0]]), np.zeros(1, int))
+    for count in (40, 500):
+        segments = np.array([[0.0, 1.0]] + [[5.0, 6.0]] * (count - 1))
+        for places, expected in ((slice(None), 1.0), (slice(None, None, -1), 0.0)):
+            found = Predictions(np.zeros(count, int), segments[places], np.zeros(count, int), np.full(count, 0.5))
+            assert recall_pooled(truth, found, [0.5], [1]).item() == expected
+            precision = average_precision(truth, found, [0.5]).average
+            assert precision == pytest.approx(1.0 if expected else 1 / count)

@@ -363,3 +363,11 @@ def test_the_parity_corpus_loads_whole(split: str) -> None:
     actions = read_actions(layout.annotation_file(CORPUS, "v1", "fho_lta", split), skips, taxonomy)
     windows = read_windows(layout.annotation_file(CORPUS, "v1", "fho_oscc-pnr", split), skips)
     assert (len(actions), len(windows), len(skips)) == (*sizes.values(), 0)
+
+
+def test_actions_without_a_label_are_kept(tmp_path: Path) -> None:
+    rows = [changed(ACTION, {"verb_label": verb, "noun_label": noun}) for verb, noun in ((-1, 2), (1, -1), (-1, -1))]
+    path, skips = clips(tmp_path, *rows, name="fho_lta_train.json"), Skips()
+    found = read_actions(path, skips, Taxonomy(("a", "b"), ("c", "d", "e")))
+    assert [(one.verb, one.noun) for one in found] == [(-1, 2), (1, -1), (-1, -1)]
+    assert not len(skips)

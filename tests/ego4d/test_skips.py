@@ -29,3 +29,12 @@ def test_merge_adds_what_another_counted() -> None:
 def test_an_empty_one_is_empty() -> None:
     assert len(Skips()) == 0
     assert Skips().to_dict() == {}
+
+
+def test_merged_counts_are_those_of_items_not_of_examples() -> None:
+    many, other = Skips(), Skips()
+    for number in range(9):
+        many.add("a", str(number))
+    other.add("a", "x")
+    other.merge(many.to_dict())
+    assert other.to_dict() == {"a": {"count": 10, "examples": ["x", "0", "1", "2", "3"]}}

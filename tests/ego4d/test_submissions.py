@@ -22,6 +22,8 @@ def test_lta() -> None:
     [
         ({"c_3": (VERBS[:4], NOUNS)}, r"'c_3' has 4 sequences of \[20\] steps, expected 5 of 20"),
         ({"c_3": (VERBS, NOUNS[:, :19])}, r"5 sequences of \[19\] steps"),
+        ({"c_3": (VERBS, np.hstack([NOUNS, NOUNS[:, :1]]))}, r"5 sequences of \[21\] steps"),
+        ({"c_3": (np.vstack([VERBS, VERBS[:1]]), NOUNS)}, r"6 sequences of \[20\] steps"),
         ({"c_3": (VERBS, [*NOUNS[:4].tolist(), [1]])}, r"5 sequences of \[1, 20\] steps"),
         ({"c_3": (VERBS - 1, NOUNS)}, "expected label ids"),
         ({"c_3": (VERBS + 0.5, NOUNS)}, "expected label ids"),

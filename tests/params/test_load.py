@@ -166,6 +166,7 @@ def test_anchors_and_merges_as_pyyaml_and_dvc_read_them(text: str, tmp_path: Pat
 
 REPEATS = {
     "a: 1\nb: 2\na: 3\n": "a: this key stands twice",
+    "a: 1\na: 2\na: 3\n": "a: this key stands twice",
     "a: {x: 1, y: 2, x: 1}\n": "x: this key stands twice",
     'a: {x: 1, "x": 1}\n': "x: this key stands twice",
     "a: &one {x: 1}\nb: {<<: *one, x: 2, x: 3}\n": "x: this key stands twice",

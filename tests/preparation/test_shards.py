@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import egopack.preparation.shards as shards_module
+from egopack.data.shard_reader import VIDEOS
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.params import FeatureSet
@@ -380,3 +381,23 @@ def _mapped_kilobytes(folder: Path) -> int:
         elif inside and line.startswith("Rss:"):
             total += int(line.split()[1])
     return total
+
+
+def test_a_video_that_fills_a_shard_exactly_belongs_to_it(tmp_path: Path) -> None:
+    row = WIDTH * 4
+    videos = corpus(tmp_path, {"a": 5, "b": 7, "c": 12, "d": 1})
+    write_shards(tmp_path, SETS, videos, tmp_path / "out", skips=Skips(), shard_bytes=12 * row)
+    lines = (tmp_path / "out" / VIDEOS).read_text().splitlines()[1:]
+    assert lines == ["a,0,0,5", "b,0,5,7", "c,1,0,12", "d,2,0,1"]
+
+
+def test_a_second_file_of_a_video_that_cannot_be_used_is_told_too(tmp_path: Path) -> None:
+    corpus(tmp_path, {"a": 5, "b": 7})
+    folder, skips = tmp_path / "features" / "f", Skips()
+    (folder / "a.pt").write_bytes(b"damage")
+    np.save(folder / "a.npy", np.ones((3, WIDTH), np.float32))
+    write_shards(tmp_path, SETS, ["a", "b"], tmp_path / "out", skips=skips)
+    assert {reason: entry["examples"] for reason, entry in skips.to_dict().items()} == {
+        "feature file that is cut short or not a plain tensor": ["f/a.pt"],
+        "video with two feature files, of which one is used": ["f/a.pt"],
+    }

@@ -10,6 +10,7 @@ import torch
 
 from egopack.data.batch import Batch
 from egopack.data.samples import Sample
+from egopack.detection.level_nodes import segments_of_nodes
 from egopack.ego4d.sources.moments import Moment, MomentsClip
 from egopack.nn.losses import diou_1d, sigmoid_focal
 from egopack.nn.targets import NodeTargets, assign_targets
@@ -278,6 +279,33 @@ def test_chance_knows_frequencies_and_lengths() -> None:
     assert (table["end"] - table["start"]).max() <= longest + 1e-6
 
 
+def test_chance_knows_nothing_of_what_is_scored() -> None:
+    train, scored = small.samples_of("mq", 3), small.samples_of("mq", 4, seed=5)
+    for sample in train:
+        sample.targets["classes"][:] = 2
+        sample.targets["segments"] = np.array([[1.0, 1.25]] * len(sample.targets["classes"]), np.float32)
+    for sample in scored:
+        sample.targets["classes"][:] = 1
+    table = MomentQueries.chance(train, scored, small.LABELS["mq"], np.random.default_rng(0))
+    assert set(table["label"]) == {2}
+    assert set(table["key"]) == {sample.key for sample in scored}
+    assert (table["end"] - table["start"]).max() <= 0.25 + 1e-6
+
+
 def test_streams_need_the_width_of_the_backbone() -> None:
     with pytest.raises(Exception, match=r"tasks\.mq\.model\.features 6: must be the backbone's width 8"):
         small.task_of("mq", streams=("x",), features=6)
+
+
+def test_defaults_of_decoding_are_those_of_the_paper() -> None:
+    found = MqDecode()
+    assert (found.min_probability, found.top_per_level, found.min_duration_s) == (0.001, 5000, 0.05)
+    assert (found.nms, found.sigma, found.iou_threshold, found.min_score) == ("gaussian", 2.0, 0.1, 0.001)
+    assert (found.max_segments, found.per_class, found.voting_threshold) == (2000, True, None)
+
+
+def test_a_probability_at_the_threshold_makes_no_segment() -> None:
+    probability = torch.tensor([[0.25, 0.5], [0.125, 0.75]])
+    level = (probability, torch.ones(2, 2), torch.tensor([1.0, 2.0]), 1.0)
+    found = segments_of_nodes([level], 0.25, 100, 0.0)
+    assert sorted(found[1].tolist()) == [0.5, 0.75]

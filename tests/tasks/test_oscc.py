@@ -94,3 +94,29 @@ def test_loss_by_hand() -> None:
     logits = torch.randn(len(batch.targets["changes"]), 2)
     expected = -torch.log_softmax(logits, 1)[torch.arange(len(logits)), batch.targets["changes"]].mean()
     torch.testing.assert_close(small.task_of("oscc").loss({"logits": logits}, batch)["change"], expected)
+
+
+def test_chance_knows_nothing_of_what_is_scored() -> None:
+    train, scored = small.samples_of("oscc", 3), small.samples_of("oscc", 4, seed=5)
+    for sample in train:
+        sample.targets["changes"][:] = 1
+    for sample in scored:
+        sample.targets["changes"][:] = 0
+    table = ObjectStateChange.chance(train, scored, {}, np.random.default_rng(0))
+    assert set(table["probability"]) == {1.0}
+    assert ObjectStateChange.score(table, scored, {}) == {"accuracy": 0.0}
+
+
+def test_a_window_inside_of_another_does_not_end_the_clip() -> None:
+    (found,), _ = samples_of([window("long", 100, 900), window("inside", 200, 440)])
+    assert found.rows.tolist() == list(range(100 // 16, 900 // 16))
+
+
+def test_a_probability_of_one_half_is_no_change_wherever_it_is_read() -> None:
+    samples = [next(one for one in small.samples_of("oscc", 9) if len(one.targets["changes"]) == 1)]
+    table = window_table(samples, np.array([0.5]))
+    samples[0].targets["changes"] = np.array([0])
+    assert ObjectStateChange.score(table, samples, {}) == {"accuracy": 100.0}
+    assert [one["state_change"] for one in ObjectStateChange.submission(table, samples, {})] == [False]
+    named = ObjectStateChange.named(table, samples, small.LABELS["oscc"])
+    assert named["label"].tolist() == [small.LABELS["oscc"]["changes"][0]]

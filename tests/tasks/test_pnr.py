@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -202,3 +203,11 @@ def test_the_shortest_crop_is_no_longer_than_the_longest() -> None:
     block = {"annotations": "fho_oscc-pnr", "levels": 1, "model": {"features": 8}}
     with pytest.raises(UserError, match=r"^params\.yaml: tasks\.pnr\.samples: shortest_s 8\.0 exceeds longest_s 5\.0$"):
         check_task("pnr", block | {"samples": {"shortest_s": 8.0, "longest_s": 5.0}})
+
+
+def test_errors_are_seconds_of_the_video() -> None:
+    (sample,) = small.samples_of("pnr", 1)
+    start = int(sample.metadata["window"][0])
+    sample.metadata.update(fps=np.array([25.0]), pnr=np.array([start + 40]))
+    table = pd.DataFrame({"key": [sample.key], "frame": [90.0], "candidate": [start + 15]})
+    assert PointOfNoReturn.score(table, [sample], {}) == {"error_s": 2.0, "error_published_s": 1.0}

@@ -117,7 +117,7 @@ def test_an_edit_of_a_parent_reaches_the_tasks_derived_from_it(clone: Clone) -> 
     clone.run("python", "-m", "stages.fingerprint_code")
     clone.git("add", "--all")
     edit(clone, EDITS["score"])
-    assert changed(clone) == EVALUATE_MQ | of("evaluate_single", "toy") | of("evaluate_egopack", "toy")
+    assert changed(clone) - LAST == EVALUATE_MQ | of("evaluate_single", "toy") | of("evaluate_egopack", "toy")
 
 
 def test_an_evaluation_while_training_is_part_of_the_training(clone: Clone) -> None:
@@ -125,7 +125,7 @@ def test_an_evaluation_while_training_is_part_of_the_training(clone: Clone) -> N
     clone.run("python", "-m", "stages.fingerprint_code")
     clone.git("add", "--all")
     edit(clone, EDITS["score"])
-    assert changed(clone) == EVALUATE_MQ | of("train_single", "mq")
+    assert changed(clone) - LAST == EVALUATE_MQ | of("train_single", "mq")
 
 
 def test_a_halved_score_halves_every_number_and_trains_nothing(clone: Clone) -> None:
@@ -179,7 +179,7 @@ def test_a_compiled_module_older_than_its_sources_is_refused(clone: Clone) -> No
 )
 def test_settings(change: Callable[[dict[str, Any]], Any], expected: set[str], clone: Clone) -> None:
     clone.edit(change)
-    assert changed(clone) == expected
+    assert changed(clone) - LAST == expected
 
 
 @pytest.mark.parametrize("change", [{"precision": "bf16"}, {"compile": True}])
@@ -188,7 +188,7 @@ def test_what_changes_the_numbers_of_a_training(change: dict[str, Any], clone: C
     clone.run("python", "-m", "stages.fingerprint_code")
     clone.git("add", "--all")
     clone.edit(lambda params: params["runtime"].update(change))
-    assert changed(clone) == TRAIN
+    assert changed(clone) - LAST == TRAIN
 
 
 def test_a_default_of_params_counts_where_params_yaml_leaves_it_out(clone: Clone) -> None:
@@ -202,7 +202,7 @@ def test_a_default_of_params_counts_where_params_yaml_leaves_it_out(clone: Clone
             set(),
         ),
     )
-    assert changed(clone) == of("train_single", "mq")
+    assert changed(clone) - LAST == of("train_single", "mq")
 
 
 def test_what_was_run_before_comes_from_the_cache(clone: Clone) -> None:

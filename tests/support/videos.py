@@ -19,12 +19,12 @@ def write_video(
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(fps).limit_denominator(1001))
         stream.width, stream.height, stream.pix_fmt = *SIZE, FORMATS[codec]
-        stream.codec_context.time_base = Fraction(1, 90000)
+        stream.codec_context.time_base = Fraction(1, 30000)
         for number in range(frames):
             pixels = np.full((SIZE[1], SIZE[0], 3), number % 256, np.uint8)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts = round(90000 * (number / fps if times is None else times[number]))
-            frame.time_base = Fraction(1, 90000)
+            frame.pts = round(30000 * (number / fps if times is None else times[number]))
+            frame.time_base = Fraction(1, 30000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path

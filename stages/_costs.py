@@ -6,7 +6,6 @@ What it took is noted in data/costs, which neither git nor DVC keeps: it differs
 from __future__ import annotations
 
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -21,7 +20,7 @@ from stages._common import COSTS, original
 
 def told(ctx: click.Context, run: Callable[[], Any], quiet: bool) -> Any:
     """Run a stage; the line that it returns ends with its time. When `quiet`, it says that line alone."""
-    from egopack.runtime.progress import QUIET
+    from egopack.runtime.progress import QUIET, process_gb
 
     begin = time.monotonic()
     if quiet:
@@ -32,23 +31,21 @@ def told(ctx: click.Context, run: Callable[[], Any], quiet: bool) -> Any:
     if ctx.obj is None or ctx.obj.is_main:  # ranks
         note(sys.argv[1:], seconds)
         if isinstance(line, str):
-            click.echo(f"{line}; {seconds:.1f} s, {memory_gb():.1f} GB")
+            click.echo(f"{line}; {seconds:.1f} s, {process_gb():.1f} GB")
     return line
 
 
 def note(arguments: list[str], seconds: float) -> None:
     """Keep what this process took, where it was started as a stage."""
     from egopack.files import write_json
+    from egopack.runtime.progress import process_gb
 
     module = getattr(sys.modules["__main__"].__spec__, "name", None) or ""
     if module.startswith("stages."):
         name = "@".join([module.removeprefix("stages."), *(one for one in arguments if not one.startswith("-"))])
-        write_json(original(COSTS) / f"{name}.json", {"seconds": round(seconds, 2), "memory_gb": round(memory_gb(), 3)})
-
-
-def memory_gb() -> float:
-    """The most memory that this process has held, in GB; Linux counts in KiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+        write_json(
+            original(COSTS) / f"{name}.json", {"seconds": round(seconds, 2), "memory_gb": round(process_gb(), 3)}
+        )
 
 
 def commit() -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from egopack.tasks.mq import MomentQueries
+from egopack.training import run
+from egopack.training.curves import write_curves
 from tests.support.workplace import Workplace
 
 
@@ -22,3 +25,34 @@ def test_a_head_that_cannot_learn_is_told_once(workplace: Workplace, monkeypatch
     assert "Warning" not in healthy.output
     monkeypatch.setattr(MomentQueries, "trouble", lambda self: "the head sleeps")
     assert workplace.run("train_single", "mq").output.count("Warning: tasks.mq: the head sleeps\n") == 1
+
+
+def test_curves_grow_while_it_runs_and_repeat_nothing(workplace: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def longer(params: dict[str, Any]) -> None:
+        params["tasks"]["ar"]["train"] |= {"epochs": 4, "warmup_epochs": 0}
+        params["tasks"]["ar"]["train"]["extras"]["evaluate_every"] = 1
+        params["runtime"]["save_every"] = 1
+
+    workplace.edit_params(longer)
+    for stage in (["shard"], ["index", "ar"]):
+        assert workplace.run(*stage).exit_code == 0
+    file, grown = Path("metrics/curves/single/ar.csv"), list[list[str]]()
+
+    def watched(path: Path, reports: list[Any]) -> None:
+        write_curves(path, reports)
+        grown.append(file.read_text().splitlines())
+        if len(grown) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "write_curves", watched)
+    assert workplace.run("train_single", "ar").exit_code != 0
+    monkeypatch.setattr(run, "write_curves", write_curves)
+    file.unlink()  # as DVC does before it runs a stage again
+    resumed = workplace.run("train_single", "ar")
+    assert "resumes after step" in resumed.output
+    header, *rows = file.read_text().splitlines()
+    assert [len(lines) for lines in grown] == [2, 3]
+    assert grown[1] == [header, *rows[:2]]
+    assert [row.split(",")[0] for row in rows] == ["1", "2", "3", "4"]
+    assert header.endswith("val/ar/noun_top1,val/ar/verb_top1")
+    assert resumed.output.splitlines()[-1].startswith("data/models/single/ar: ")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from egopack.errors import UserError
 from egopack.params import RuntimeParams
 from egopack.runtime.allocator import keep_freed_memory
+from egopack.runtime.progress import process_gb
 from egopack.runtime.ranks import world_size
 from egopack.runtime.reproducible import ANYWHERE
 
@@ -55,3 +56,10 @@ def pick_device(name: str) -> torch.device:
     if several and device.type == "cuda":
         torch.cuda.set_device(device)
     return device
+
+
+def memory_gb(device: torch.device) -> float:
+    """The most memory that was held so far, in GB: the GPU's where there is one, else the process's."""
+    import torch
+
+    return torch.cuda.max_memory_allocated(device) / 1e9 if device.type == "cuda" else process_gb()

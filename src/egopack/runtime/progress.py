@@ -1,8 +1,10 @@
-"""A progress bar for whatever takes long."""
+"""A progress bar for whatever takes long, lines where nobody watches, and the memory that was held."""
 
 from __future__ import annotations
 
 import os
+import resource
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from threading import RLock
@@ -39,6 +41,22 @@ def progress(total: int, what: str, unit: str = "step", *, silent: bool = False)
         yield bar
 
 
+def steps_in_lines(name: str, say: Callable[[str], object], every: int = 100) -> Callable[[int, int], None]:
+    """What tells of every so many steps in a line, with their rate and the time that is left, where there is no bar."""
+    begin: list[tuple[int, float]] = []
+
+    def show(done: int, total: int) -> None:
+        now = time.monotonic()
+        if not begin:
+            begin.append((done, now))  # a run that resumes begins further on
+        elif done % every == 0:
+            rate = (done - begin[0][0]) / max(now - begin[0][1], 1e-9)
+            left = round((total - done) / rate)
+            say(f"{name}: step {done}/{total}  {rate:.1f} steps/s  {left // 60}:{left % 60:02d} left")
+
+    return show
+
+
 def counting(bar: tqdm[Any]) -> Callable[[int, int], None]:
     """What shows on the bar how many are done, and of how many."""
 
@@ -47,3 +65,8 @@ def counting(bar: tqdm[Any]) -> Callable[[int, int], None]:
         bar.update(done - bar.n)
 
     return show
+
+
+def process_gb() -> float:
+    """The most memory that this process has held, in GB; Linux counts in KiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -25,7 +25,8 @@ from egopack.model.config import About
 from egopack.model.initial_weights import load_initial
 from egopack.model.network import Network
 from egopack.params import OptimizerParams, RuntimeParams
-from egopack.runtime.progress import progress
+from egopack.runtime.device import memory_gb
+from egopack.runtime.progress import progress, steps_in_lines
 from egopack.runtime.ranks import Ranks
 from egopack.runtime.reproducible import kept
 from egopack.training.curves import write_curves
@@ -85,8 +86,8 @@ class Training:
         return self.run({task: loader})
 
     def run(self, loaders: Mapping[str, Loader]) -> str | None:
-        """Train and write data/models/<name> and metrics/curves/<name>.csv; one line an epoch and a bar over all
-        steps. What it ends with in words, on rank 0.
+        """Train and write data/models/<name> and metrics/curves/<name>.csv, which grows epoch by epoch; one line an
+        epoch and a bar over all steps. What it ends with in words, on rank 0.
         """
         self.begin()
         scratch = self.scratch(loaders)
@@ -104,12 +105,18 @@ class Training:
         promise = None if moved else kept(self.runtime.reproducible)
         folder = self.folders.models / self.name
         save_checkpoint(folder, self.network, promise, self.known)
-        write_curves(self.folders.curves / f"{self.name}.csv", reports)
+        if not reports:
+            write_curves(self.curves, reports)
         if scratch is not None:
             scratch.clear()
         count = sum(parameter.numel() for parameter in self.network.parameters())
         loss = f", loss {sum(reports[-1].losses.values()):.4f}" if reports else ""
         return f"{folder}: {count:,} parameters on {self.device}{loss}"
+
+    @property
+    def curves(self) -> Path:
+        """The file of the curves."""
+        return self.folders.curves / f"{self.name}.csv"
 
     def begin(self) -> None:
         """Start from the checkpoint `initial`, if there is one."""
@@ -129,13 +136,15 @@ class Training:
                 network, self.folders.samples, features, seed=self.seed, device=self.device, ranks=self.ranks
             )
 
-        name, epochs, warned = self.name, self.params.epochs, set[str]()
+        name, epochs, warned, seen = self.name, self.params.epochs, set[str](), list[EpochReport]()
         with progress(0, name, silent=not self.ranks.is_main) as bar:
             say = bar.write if self.ranks.is_main else ignore
+            tell = steps_in_lines(name, say) if bar.disable else ignore_step
 
             def on_step(done: int, total: int) -> None:
                 bar.total = total
                 bar.update(done - bar.n)
+                tell(done, total)
                 if scratch is not None and scratch.stop:
                     say(f"{name}: stopped after step {done}; what was trained is kept, run the same again to resume")
                     raise KeyboardInterrupt
@@ -144,6 +153,10 @@ class Training:
                 values = report.losses | {f"val/{metric}": value for metric, value in report.scores.items()}
                 terms = "  ".join(f"{term} {value:.4f}" for term, value in values.items())
                 say(f"{name}: epoch {report.epoch + 1}/{epochs}  lr {report.lr:.1e}  {terms}")
+                bar.set_postfix_str(f"loss {sum(report.losses.values()):.4f}, {memory_gb(self.device):.1f} GB")
+                seen.append(report)
+                if self.ranks.is_main:
+                    write_curves(self.curves, seen)
                 for task in self.network.spec.tasks:
                     trouble = self.network.head(task).trouble()
                     if trouble and task not in warned:
@@ -210,6 +223,10 @@ def resumes(step: int, scratch: Scratch | None) -> str:
         return text
     differs = differences(*scratch.settings[-2:])
     return f"{text}, with other {differs}: from here on its bytes are those of this setting"
+
+
+def ignore_step(done: int, total: int) -> None:
+    """Where a bar shows the steps."""
 
 
 def ignore(line: str) -> None:

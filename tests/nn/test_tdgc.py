@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +16,7 @@ from torch.nn import functional as F
 from torch_geometric.nn import MessagePassing
 
 from egopack.data.pyramid import Edges, radius_edges
-from egopack.nn.sums import portable
+from egopack.nn.exchange import exchange, sums_of
 from egopack.nn.tdgc import MOST_DISTANCES, TDGC, aggregate
 from tests.support import small
 from tests.support.threads import threads
@@ -122,16 +121,22 @@ def test_compiled_equals_portable(
     graph = graph_of(lengths, size=size, radius=radius, seed=seed)
     edges = graph.edges
     generator = torch.Generator().manual_seed(seed)
-    gates = torch.randn(len(edges.distances), size, generator=generator) if gated else None
+    merged = sums_of(edges).distances
+    which = torch.searchsorted(merged, edges.distances - 1e-3)
+    gates = torch.randn(len(merged), size, generator=generator)
+    root = torch.randn(graph.x.shape, generator=generator)
     grad = torch.randn(graph.x.shape, generator=generator)
     found = []
-    for how in (nullcontext(), portable()):
-        message = graph.x.clone().requires_grad_()
-        gate = None if gates is None else gates.clone().requires_grad_()
-        with how:
-            out = aggregate(message, gate, edges, signed=signed, mean=mean)
-            out.backward(grad)
-        found.append([out.detach(), message.grad, torch.zeros(()) if gate is None else gate.grad])
+    for code in ("compiled", "portable"):
+        message, onto, gate = (one.clone().requires_grad_() for one in (graph.x, root, gates))
+        if code == "compiled":
+            sent, own = F.leaky_relu(message, 0.2), gate[which] if gated else None
+            out = aggregate(sent, own, edges, signed=signed, mean=mean, onto=onto + 0)
+        else:
+            own = gate if gated else torch.ones_like(gate)
+            out = exchange(torch.cat([message, onto], dim=1), own, edges, signed=signed, mean=mean)
+        out.backward(grad)
+        found.append([out.detach(), message.grad, onto.grad, gate.grad if gated else torch.zeros(())])
     for got, want in zip(*found, strict=True):
         assert got is not None
         assert want is not None
@@ -159,7 +164,7 @@ def aggregated() -> list[Tensor]:
     message = torch.randn(1400, 128, generator=generator).requires_grad_()
     gates = torch.randn(len(edges.distances), 128, generator=generator).requires_grad_()
     assert len(edges.source) * 128 > 1 << 20
-    out = aggregate(message, gates, edges, signed=True, mean=True)
+    out = aggregate(message, gates, edges, signed=True, mean=True, onto=torch.zeros_like(message))
     out.backward(torch.randn(out.shape, generator=generator))
     assert message.grad is not None
     assert gates.grad is not None

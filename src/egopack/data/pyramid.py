@@ -27,10 +27,12 @@ DISTANCE_RESOLUTION_S = 1e-6  # distances closer than this share one evaluation 
 class EdgeSums:
     """`Edges` for the portable path, as what the signed mean over the neighbors adds up.
 
-    On a regular grid `table` [N, U * N]: column u * N + j is node j at distance u. Elsewhere, where there are more
+    On a regular grid `table` [N, U * N]: column u * N + j is node j at distance u; `distances` [U] are fewer than those
+    of the edges, since those that only the rounding of positions tells apart are one. Elsewhere, where there are more
     distances than neighbors, each edge has a row of its own: `ends` [N, E], `source` [E, N] and `distance` [E, U].
     """
 
+    distances: Tensor
     table: Sparse | None
     ends: Sparse | None
     source: Sparse | None
@@ -51,6 +53,7 @@ class Edges:
     distances: Tensor  # the distinct |p_j - p_i|
     degree: Tensor  # edges that end in each node
     row_start: Tensor  # int64 [N + 1], edges of target i are row_start[i]:row_start[i + 1]
+    rounding: float = 0.0  # seconds by which a difference of positions may be off
     sums: EdgeSums | None = None
 
     def prepared(self) -> Edges:
@@ -58,14 +61,16 @@ class Edges:
         if self.sums is not None:
             return self
         source, target, distance = (one.cpu().numpy() for one in (self.source, self.target, self.distance_id))
-        nodes, distances, edges = len(self.degree), len(self.distances), len(source)
+        nodes, edges, exact = len(self.degree), len(source), self.distances.cpu().numpy()
         weight = self.sign.cpu().numpy() / np.maximum(self.degree.cpu().numpy(), 1)[target]
-        if distances * nodes <= MOST_ROWS_AN_EDGE * edges:
-            table = sparse(target, distance * nodes + source, weight, (nodes, distances * nodes))
-            sums = EdgeSums(table, None, None, None)
+        few, merged = merge_distances(exact, self.rounding)
+        if len(few) * nodes <= MOST_ROWS_AN_EDGE * edges:
+            table = sparse(target, merged[distance] * nodes + source, weight, (nodes, len(few) * nodes))
+            sums = EdgeSums(torch.from_numpy(few), table, None, None, None)
         else:
             ends = sparse(target, np.arange(edges), weight, (nodes, edges))
-            sums = EdgeSums(None, ends, selection(source, nodes), selection(distance, distances))
+            selections = selection(source, nodes), selection(distance, len(exact))
+            sums = EdgeSums(self.distances, None, ends, *selections)
         return replace(self, sums=move(sums, self.source.device))
 
 
@@ -164,7 +169,8 @@ def radius_edges(pos: np.ndarray, lengths: Sequence[int], radius: float) -> Edge
     first = np.empty(len(pos), dtype=np.int64)
     last = np.empty(len(pos), dtype=np.int64)
     # a neighbor at exactly the radius counts, however its float32 position was rounded
-    reach = round(radius / DISTANCE_RESOLUTION_S) + 1 + int(ticks.max(initial=0) * 2.0**-22)
+    rounding = 1 + int(ticks.max(initial=0) * 2.0**-22)
+    reach = round(radius / DISTANCE_RESOLUTION_S) + rounding
     start = 0
     for length in lengths:
         own = ticks[start : start + length]
@@ -188,7 +194,22 @@ def radius_edges(pos: np.ndarray, lengths: Sequence[int], radius: float) -> Edge
         distances=torch.from_numpy((distances * DISTANCE_RESOLUTION_S).astype(np.float32)),
         degree=torch.from_numpy((counts - 1).astype(np.float32)),
         row_start=torch.from_numpy(row_start),
+        rounding=rounding * DISTANCE_RESOLUTION_S,
     )
+
+
+def merge_distances(distances: np.ndarray, rounding: float) -> tuple[np.ndarray, np.ndarray]:
+    """Means of the distances [U], ascending, that lie within `rounding` of the first of them, and which of these means
+    stands for each [U].
+    """
+    which, first = np.zeros(len(distances), dtype=np.int64), -np.inf
+    count = -1
+    for index, distance in enumerate(distances.tolist()):
+        if distance - first > rounding:
+            first, count = distance, count + 1
+        which[index] = count
+    total = np.bincount(which, distances.astype(np.float64), minlength=count + 1)
+    return (total / np.bincount(which, minlength=count + 1)).astype(np.float32), which
 
 
 def even_nodes(lengths: Sequence[int]) -> Pooling:

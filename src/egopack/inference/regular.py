@@ -69,8 +69,8 @@ def edges_of(pos: Tensor, neighbors: int) -> Edges:
     weight = (sign / degree.clamp(min=1)[:, None]).flatten()
     number = torch.arange(place.shape[0] * place.shape[1], device=pos.device)
     row_start = torch.arange(pos.shape[0] + 1, device=pos.device) * len(offset)
-    sums = EdgeSums(None, matrix(row_start, number, weight), pick(source), pick(number))
-    return Edges(source, target, sign.flatten(), number, distances, degree, row_start, sums)
+    sums = EdgeSums(distances, None, matrix(row_start, number, weight), pick(source), pick(number))
+    return Edges(source, target, sign.flatten(), number, distances, degree, row_start, sums=sums)
 
 
 def even(pos: Tensor) -> Pooling:

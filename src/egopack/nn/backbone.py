@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,10 @@ from torch.nn import functional as F
 from egopack.data.pyramid import Level, Pool, Pooling, Pyramid
 from egopack.nn.convolutions import make_convolution
 from egopack.nn.dropout import Dropout
+from egopack.nn.exchange import NEGATIVE_SLOPE, Joint, join, sums_of
 from egopack.nn.precision import full_precision
 from egopack.nn.sums import is_compiled, sum_rows
-from egopack.nn.tdgc import NEGATIVE_SLOPE
+from egopack.nn.tdgc import TDGC
 
 if TYPE_CHECKING:
     from egopack.params import BackboneParams
@@ -63,10 +65,12 @@ class LevelBlock(nn.Module):
         inner = round(size * params.ffn_expansion)
         self.ffn = nn.ModuleList([nn.Linear(size, inner), nn.Linear(inner, size)]) if params.ffn else None
 
-    def forward(self, x: Tensor, level: Level) -> Tensor:
+    def forward(self, x: Tensor, level: Level, joints: Sequence[Joint | None] = ()) -> Tensor:
+        """`joints` are those of the convolutions, if they are already there."""
         hidden = self.dropout(x if self.conv_norm is None else self.conv_norm(x))
         for index, conv in enumerate(self.conv):
-            hidden = conv(hidden if index == 0 else F.leaky_relu(hidden, NEGATIVE_SLOPE, inplace=True), level)
+            joint = joints[index] if joints else None
+            hidden = conv(hidden if index == 0 else F.leaky_relu(hidden, NEGATIVE_SLOPE, inplace=True), level, joint)
         x = x + F.leaky_relu(self.norm(hidden), NEGATIVE_SLOPE, inplace=True)
         if self.ffn is None or self.ffn_norm is None:
             return x
@@ -98,10 +102,20 @@ class Backbone(nn.Module):
         for linear in list(self.projection)[1:]:
             hidden = linear(self.projection_dropout(torch.relu(hidden)))
         hidden = full_precision(hidden)  # what the blocks add to is not rounded at every level
-        outputs = []
-        for block, level in zip(self.level, pyramid, strict=False):
-            hidden = block(hidden, level)
+        outputs, joints = [], self.joints(pyramid) if not is_compiled(x) else []
+        for index, (block, level) in enumerate(zip(self.level, pyramid, strict=False)):
+            hidden = block(hidden, level, joints[index] if joints else ())
             outputs.append(hidden)
             if level.pooling is not None:
                 hidden = pool_nodes(hidden, level.pooling, self.pool)
         return outputs
+
+    def joints(self, pyramid: Pyramid) -> list[Sequence[Joint]]:
+        """Those of every level's convolutions, where they are TDGC and the graphs regular."""
+        blocks = [block for block in list(self.level)[: len(pyramid)] if isinstance(block, LevelBlock)]
+        convs = [[conv for conv in block.conv if isinstance(conv, TDGC)] for block in blocks]
+        edges = [level.edges for level, own in zip(pyramid, convs, strict=True) for _ in own]
+        if not edges or any(sums_of(each).table is None for each in edges):
+            return []
+        found = iter(join([conv for own in convs for conv in own], edges))
+        return [[next(found) for _ in own] for own in convs]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from egopack.data.pyramid import Level
+from egopack.nn.exchange import Joint
 from egopack.nn.tdgc import TDGC
 
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class Convolution(Protocol):
-    """A module called with node features [N, H] and their level."""
+    """A module called with node features [N, H] and their level; a TDGC may be given its joint weights."""
 
-    def __call__(self, x: Tensor, level: Level) -> Tensor: ...
+    def __call__(self, x: Tensor, level: Level, joint: Joint | None = None) -> Tensor: ...
 
 
 def position_encoding(position: Tensor, size: int) -> Tensor:
@@ -32,8 +33,8 @@ def position_encoding(position: Tensor, size: int) -> Tensor:
 class TemporalGated(TDGC):
     """TDGC over the edges of a level."""
 
-    def forward(self, x: Tensor, level: Level) -> Tensor:  # type: ignore[override]
-        return super().forward(x, level.edges)
+    def forward(self, x: Tensor, level: Level, joint: Joint | None = None) -> Tensor:  # type: ignore[override]
+        return super().forward(x, level.edges, joint)
 
 
 class _PyG(nn.Module):
@@ -43,7 +44,7 @@ class _PyG(nn.Module):
         super().__init__()
         self.conv, self.encode_position, self.by_direction = conv, encode_position, by_direction
 
-    def forward(self, x: Tensor, level: Level) -> Tensor:
+    def forward(self, x: Tensor, level: Level, joint: Joint | None = None) -> Tensor:
         edges = torch.stack([level.edges.source, level.edges.target])
         if self.encode_position:
             x = x + position_encoding(level.pos, x.shape[-1]).to(x.dtype)

@@ -12,8 +12,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from egopack.nn.dropout import Dropout
+from egopack.nn.exchange import NEGATIVE_SLOPE
 from egopack.nn.sums import is_compiled
-from egopack.nn.tdgc import NEGATIVE_SLOPE
 
 if TYPE_CHECKING:
     from egopack.params import InteractionParams

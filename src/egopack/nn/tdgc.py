@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
 import egopack_native
@@ -12,13 +11,11 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from egopack.data.pyramid import Edges
-from egopack.data.sparse import Sparse
+from egopack.nn.exchange import GATE_SLOPE, GATES, NEGATIVE_SLOPE, Joint, exchange, join
 from egopack.nn.precision import full_precision
-from egopack.nn.sums import add_up, is_compiled, sum_rows
+from egopack.nn.sums import is_compiled
 
-NEGATIVE_SLOPE = 0.2
 MOST_DISTANCES = 256  # beyond, the graph is irregular and a table of gates is as long as the list of edges
-GATES = {"tanh": torch.tanh, "sigmoid": torch.sigmoid, "relu": torch.relu}
 
 
 class TDGC(nn.Module):
@@ -54,6 +51,7 @@ class TDGC(nn.Module):
     ) -> None:
         super().__init__()
         self.size, self.aggr, self.signed, self.gated, self.gate_activation = size, aggr, signed, gated, gate_activation
+        self.gate_size = gate_size
         self.neighbor = nn.Linear(size, size)
         self.root = nn.Linear(size, size, bias=False)
         self.gate = nn.ModuleList([nn.Linear(1, gate_size), nn.Linear(gate_size, size)])
@@ -64,79 +62,34 @@ class TDGC(nn.Module):
     def gates(self, distances: Tensor) -> Tensor:
         """g at each of the distances [U] (seconds) -> [U, H], without autocast: positions stay in float32."""
         with torch.autocast(distances.device.type, enabled=False):
-            hidden = F.leaky_relu(self.gate[0](distances[:, None]), 0.01)
+            hidden = F.leaky_relu(self.gate[0](distances[:, None]), GATE_SLOPE)
             return GATES[self.gate_activation](self.gate[1](hidden))
 
-    def forward(self, x: Tensor, edges: Edges) -> Tensor:
-        """Convolve x [N, H] over the edges -> [N, H]."""
-        message = F.leaky_relu(self.neighbor(x), NEGATIVE_SLOPE, inplace=True)
-        gates = self.gates(edges.distances) if self.gated else None
-        root = F.linear(x, self.root.weight, self.bias)
-        return aggregate(message, gates, edges, signed=self.signed, mean=self.aggr == "mean", onto=root)
+    def forward(self, x: Tensor, edges: Edges, joint: Joint | None = None) -> Tensor:
+        """Convolve x [N, H] over the edges -> [N, H]; `joint` is what `join` makes of this convolution, if it is
+        already there.
+        """
+        mean = self.aggr == "mean"
+        if is_compiled(x) and (not self.gated or len(edges.distances) <= MOST_DISTANCES):
+            message = F.leaky_relu(self.neighbor(x), NEGATIVE_SLOPE, inplace=True)
+            gates = self.gates(edges.distances) if self.gated else None
+            root = F.linear(x, self.root.weight, self.bias)
+            return aggregate(message, gates, edges, signed=self.signed, mean=mean, onto=root)
+        joint = join([self], [edges])[0] if joint is None else joint
+        return exchange(F.linear(x, joint.weight, joint.bias), joint.gates, edges, signed=self.signed, mean=mean)
 
     def extra_repr(self) -> str:
         names = ("aggr", "signed", "gated", "gate_activation")
         return ", ".join([str(self.size), *(f"{name}={getattr(self, name)}" for name in names)])
 
 
-def aggregate(
-    message: Tensor, gates: Tensor | None, edges: Edges, *, signed: bool, mean: bool, onto: Tensor | None = None
-) -> Tensor:
-    """Sum or mean over the neighbors of sign * gate * message, added to `onto`, whose memory may become the result's.
+def aggregate(message: Tensor, gates: Tensor | None, edges: Edges, *, signed: bool, mean: bool, onto: Tensor) -> Tensor:
+    """Sum or mean over the neighbors of sign * gate * message, added to `onto`, whose memory may become the result's;
+    compiled.
 
-    Compiled on a CPU where few distinct distances occur, as on any regular grid.
-    Shapes: message [N, H], gates [U, H] or None, onto [N, H] or None -> [N, H].
+    Shapes: message [N, H], gates [U, H] or None, onto [N, H] -> [N, H].
     """
-    message, onto = full_precision(message), None if onto is None else full_precision(onto)
-    if is_compiled(message) and (gates is None or len(gates) <= MOST_DISTANCES):
-        return _Compiled.apply(message, gates, torch.zeros_like(message) if onto is None else onto, edges, signed, mean)
-    if gates is None:
-        gates = message.new_ones(edges.distances.shape[0], message.shape[1])
-    edges = edges.prepared()
-    assert edges.sums is not None
-    table = edges.sums.table
-    if table is not None:
-        out = _ByDistance.apply(message, gates, weighted(table, edges, signed=signed, mean=mean))
-    else:
-        out = _by_edge(message, gates, edges, signed=signed, mean=mean)
-    return out if onto is None else onto + out
-
-
-def weighted(matrix: Sparse, edges: Edges, *, signed: bool, mean: bool) -> Sparse:
-    """A matrix that has the edges as its entries, in their order, with the weight that each of them has."""
-    if signed and mean:
-        return matrix
-    weight = edges.sign if signed else torch.ones_like(edges.sign)
-    if mean:
-        weight = weight / edges.degree[edges.target]
-    back = weight[matrix.order]
-    return replace(matrix, rows=replace(matrix.rows, weight=weight), back=replace(matrix.back, weight=back))
-
-
-def _by_edge(message: Tensor, gates: Tensor, edges: Edges, *, signed: bool, mean: bool) -> Tensor:
-    """`aggregate` with one row an edge, for any graph."""
-    sums = edges.sums
-    assert sums is not None
-    assert sums.ends is not None and sums.source is not None and sums.distance is not None  # noqa: PT018
-    per_edge = sum_rows(message, sums.source) * sum_rows(gates, sums.distance)
-    return sum_rows(per_edge, weighted(sums.ends, edges, signed=signed, mean=mean))
-
-
-class _ByDistance(torch.autograd.Function):
-    """`aggregate` with one row a node and distance, and the gradients by the transpose."""
-
-    @staticmethod
-    def forward(ctx: Any, message: Tensor, gates: Tensor, matrix: Sparse) -> Tensor:
-        ctx.matrix = matrix
-        ctx.save_for_backward(message, gates)
-        return add_up((message * gates[:, None]).flatten(0, 1), matrix.rows)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
-        message, gates = ctx.saved_tensors
-        received = add_up(grads[0].contiguous(), ctx.matrix.back).unflatten(0, (len(gates), len(message)))
-        return (received * gates[:, None]).sum(0), (received * message).sum(1), None
+    return _Compiled.apply(full_precision(message), gates, full_precision(onto), edges, signed, mean)
 
 
 class _Compiled(torch.autograd.Function):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from egopack.commands.base import Command
+from stages._dvc import end_with_dvc
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +59,8 @@ QUIETLY = click.Option(
 
 
 class Stage(Command):
-    """A command whose user errors, and those of disk and permissions, are one line on stderr and exit status 1.
+    """A command whose user errors, and those of disk and permissions, are one line on stderr and exit status 1. It ends
+    with the DVC that started it.
 
     What it returns is the line that it ends with; with --quiet it says nothing else.
     """
@@ -69,6 +71,7 @@ class Stage(Command):
     def invoke(self, ctx: click.Context) -> Any:
         from stages._costs import told
 
+        end_with_dvc()
         return told(ctx, partial(super().invoke, ctx), ctx.meta["quiet"])
 
 

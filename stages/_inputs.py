@@ -31,6 +31,7 @@ NO_RESULT = (
     ("stages._inputs", "stage_code"),
     ("stages._costs", "told"),
     ("stages._ranks", "launch"),
+    ("stages._dvc", "end_with_dvc"),
 )
 ANYWHERE = ("launcher", "runtime")  # of these, what changes results is named one by one
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from stages._common import Stage, load_all
+from stages._dvc import launcher_ends_with_dvc
 
 LAUNCHED = "EGOPACK_LAUNCHED"  # set for what the launcher starts
 
@@ -60,5 +61,6 @@ def launch() -> None:
     except UserError as error:
         raise click.ClickException(str(error)) from None
     if launcher != "python":
+        launcher_ends_with_dvc()
         command = f"exec {launcher} -m {module} {shlex.join(sys.argv[1:])}"
         os.execvpe("sh", ["sh", "-c", command], os.environ | {LAUNCHED: "1"})

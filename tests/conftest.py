@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -17,6 +18,7 @@ from egopack.runtime.reproducible import ANYWHERE, settle
 
 settle(ANYWHERE)  # before torch is imported, as every stage does with params.yaml; what tests start inherits it
 
+import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
 import egopack.tasks  # noqa: E402
@@ -67,6 +69,14 @@ def code_path(request: pytest.FixtureRequest) -> Iterator[str]:
     """Which code computes on a CPU: the compiled one, or that of any other device."""
     with portable() if request.param == "portable" else nullcontext():
         yield request.param
+
+
+@pytest.fixture
+def chance() -> np.random.Generator:
+    """What a test draws at random; a failure tells the seed that repeats it."""
+    seed = int(os.environ.get("TEST_SEED") or secrets.randbelow(2**31))
+    print(f"drawn from TEST_SEED={seed}")
+    return np.random.default_rng(seed)
 
 
 @pytest.fixture(scope="session")

@@ -85,17 +85,17 @@ def check_as_if_nothing_had_happened(clone: Clone) -> None:
 
 
 @pytest.mark.parametrize("stage", ["shard", "train_single@ar", "evaluate_multi@all"])
-def test_killed(stage: str, clone: Clone, tmp_path: Path) -> None:
+def test_killed(stage: str, clone: Clone, tmp_path: Path, chance: np.random.Generator) -> None:
     begun = begin(clone, tmp_path / "output", stage)
-    time.sleep(float(np.random.default_rng().uniform(0, 3)))
+    time.sleep(float(chance.uniform(0, 3)))
     assert begun.send(signal.SIGKILL) in (-signal.SIGKILL, 0)
     check_as_if_nothing_had_happened(clone)
 
 
 @pytest.mark.parametrize("stage", ["shard", "train_single@ar"])
-def test_interrupted_by_the_keyboard(stage: str, clone: Clone, tmp_path: Path) -> None:
+def test_interrupted_by_the_keyboard(stage: str, clone: Clone, tmp_path: Path, chance: np.random.Generator) -> None:
     begun = begin(clone, tmp_path / "output", stage)
-    time.sleep(float(np.random.default_rng().uniform(0.5, 3)))
+    time.sleep(float(chance.uniform(0.5, 3)))
     status, said = begun.send(signal.SIGINT), begun.said()
     assert f'File "{clone.path}' not in said  # a traceback of ours
     assert status != 0 or "Aborted" not in said

@@ -356,14 +356,24 @@ def test_only_the_pages_of_the_rows_asked_for_are_read(tmp_path: Path) -> None:
 def test_nothing_but_the_rows_asked_for_is_fetched_from_the_disk(tmp_path: Path) -> None:
     videos = corpus(tmp_path, {"u": 16000}, width=512)
     write_shards(tmp_path, {"f": FeatureSet(size=512)}, ["u"], tmp_path / "out", skips=Skips())
-    with (tmp_path / "out" / "shard-00000.h5").open() as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    path = tmp_path / "out" / "shard-00000.h5"
+
+    def forget() -> int:
+        """Let the file be on the disk alone; what has been read until then."""
+        with path.open() as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return _fetched_bytes()
+
+    before = forget()
+    path.read_bytes()
+    if _fetched_bytes() == before:
+        pytest.skip("this file system reads nothing from a disk")
+    before = forget()
     reader = FeatureShards(tmp_path / "out")
-    before = _fetched_bytes()
     for rows in (np.arange(5000, 5590), np.array([17, 15900])):
         np.testing.assert_array_equal(reader.rows("u", rows), videos["u"][rows])
     np.testing.assert_array_equal(reader.read("u", 9000, 300), videos["u"][9000:9300])
-    assert _fetched_bytes() - before < 1.3 * 892 * 512 * 4
+    assert 892 * 512 * 4 <= _fetched_bytes() - before < 1.3 * 892 * 512 * 4
 
 
 def _fetched_bytes() -> int:

@@ -82,11 +82,10 @@ def hashes(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.iterdir())}
 
 
-def test_killed_at_random_moments(tmp_path: Path) -> None:
+def test_killed_at_random_moments(tmp_path: Path, chance: np.random.Generator) -> None:
     extras = {"ema_decay": 0.9, "evaluate_every": 1}
     whole = run(tmp_path / "whole", tmp_path / "unused", every=0, extras=extras)
     assert whole.wait() == 0
-    generator = np.random.default_rng()
     kills, said = 0, ""
     for _ in range(2):
         one = run(tmp_path / "out", tmp_path / "scratch", delay_s=0.05, extras=extras)
@@ -94,7 +93,7 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         before = stamp(tmp_path / "scratch" / STATE)
         while one.poll() is None and stamp(tmp_path / "scratch" / STATE) == before and time.monotonic() < until:
             time.sleep(0.005)
-        time.sleep(float(generator.uniform(0, 0.2)))
+        time.sleep(float(chance.uniform(0, 0.2)))
         one.send_signal(signal.SIGKILL)
         kills += one.wait() == -signal.SIGKILL
         said += one.communicate()[0]

@@ -114,7 +114,7 @@ def sources(params: Path) -> str:
     """A digest of all files that notes are made from: whichever of them changes, the notes may."""
     native = [*(ROOT / "src" / "native").glob("*.*"), ROOT / "CMakeLists.txt"]
     files = [path for top in ("src/egopack", "stages") for path in (ROOT / top).rglob("*.py")]
-    total = hashlib.sha256(f"{sys.version_info[:2]}".encode() + params.read_bytes())
+    total = hashlib.sha256(f"{sys.version_info[:2]}".encode() + (params.read_bytes() if params.exists() else b""))
     for path in sorted([*files, *native]):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         total.update(f"{path.relative_to(ROOT).as_posix()} {content}\n".encode())

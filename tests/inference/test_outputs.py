@@ -79,3 +79,11 @@ def test_all_forms_are_written_and_named(tmp_path: Path) -> None:
     back = pd.read_csv(tmp_path / "out.csv")
     assert back["label"].tolist() == TABLE["label"].tolist()
     assert "<title>Predictions of egopack/mq</title>" in html.read_text()
+
+
+def test_a_video_without_predictions_is_there_too(tmp_path: Path) -> None:
+    html, none = tmp_path / "t.html", TABLE[:0]
+    written = write(none, tmp_path / "o.json", csv=True, srt=True, html=html, title="x", videos=["v"])
+    assert [path.name for path in written] == ["o.json", "o.csv", "t.html"]
+    assert json.loads((tmp_path / "o.json").read_text()) == {"v": {}}
+    assert "v: nothing" in html.read_text()

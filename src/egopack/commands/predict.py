@@ -71,7 +71,8 @@ def main(
     for one in caught:
         click.echo(f"Warning: {one.message}", err=True)
     kept = table[table["score"] >= min_score]
-    written = outputs.write(kept, out, csv=csv, srt=srt, html=html, title=loaded.config.name or model.name)
+    title, names = loaded.config.name or model.name, list(named)
+    written = outputs.write(kept, out, csv=csv, srt=srt, html=html, title=title, videos=names)
     left = f", {len(table) - len(kept)} of lower score left out" if len(kept) < len(table) else ""
     click.echo(f"{', '.join(map(str, written))}: {len(kept)} predictions of {len(named)} videos{left}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +18,14 @@ DRAWN = 1000  # most of them that it has at all, the best
 STEPS = 3  # of anticipated actions, those that a timeline names
 
 
-def write(table: pd.DataFrame, out: Path, *, csv: bool, srt: bool, html: Path | None, title: str) -> list[Path]:
+def write(
+    table: pd.DataFrame, out: Path, *, csv: bool, srt: bool, html: Path | None, title: str, videos: Sequence[str] = ()
+) -> list[Path]:
     """Write a table of `Model.predict` as JSON to `out`, and in the other forms that are asked for; what was
-    written.
+    written. `videos` are all that were predicted: one without predictions is there too.
     """
-    write_json(out, as_json(table))
+    nothing: dict[str, Any] = {video: {} for video in videos}
+    write_json(out, nothing | as_json(table))
     texts: dict[Path, str] = {}
     if csv:
         texts[out.with_suffix(".csv")] = table.dropna(axis=1, how="all").to_csv(index=False, lineterminator="\n")
@@ -30,7 +33,9 @@ def write(table: pd.DataFrame, out: Path, *, csv: bool, srt: bool, html: Path | 
         for video, own in table.groupby("video", sort=False):
             texts[out.with_suffix(f".{video}.srt")] = subtitles(own)
     if html is not None:
-        texts[html] = page(f"Predictions of {title}", "\n".join(timelines(table)))
+        empty = [video for video in videos if video not in set(table["video"])]
+        figures = [*timelines(table), *(draw([], title=f"{video}: nothing", seconds=0.0) for video in empty)]
+        texts[html] = page(f"Predictions of {title}", "\n".join(figures))
     for path, text in texts.items():
         with atomic_path(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")

@@ -137,6 +137,7 @@ def test_a_size_that_is_wrong_for_all_files(workplace: Workplace) -> None:
     assert done.exit_code == 1
     assert [SET, str(VIDEOS), "0", str(VIDEOS), "0"] in rows_of(done.output)
     assert f"Error: data.features.{SET}.size is 99, but the files are 8 wide; set it to 8" in done.output
+    assert done.output.count("Error: ") == 1
 
 
 def test_another_root(workplace: Workplace, tmp_path: Path) -> None:

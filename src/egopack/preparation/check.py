@@ -84,7 +84,6 @@ def check_data(
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
             videos = survey(pool, root, features, feature_uids(root, features))
-            check_widths(features, videos)
         except RefusedError:
             raise  # what a disk hides cannot be reported on
         except UserError as error:
@@ -92,6 +91,7 @@ def check_data(
         rows, stored = _storable(pool, videos, features, storage, progress)
     report: Report = {"features": count_files(features, videos), "stored": stored, "tasks": {}}
     try:
+        check_widths(features, videos)  # without a width that fits no task finds anything, which is told once
         annotations = open_annotations(data, root, rows, splits)
     except UserError as error:
         return report, list(dict.fromkeys([*problems, str(error)]))

@@ -1,6 +1,8 @@
 """The contract that every task fulfils; one class serves the three training regimes.
 
-A new task is one file here, with a subclass of `Task`, and one block of the same name in `params.yaml: tasks`.
+A new task is one file here, with a subclass of `Task`, and one block of the same name in `params.yaml: tasks`. The
+block has `annotations` (one of the task's `sources`), `levels`, `samples` and `model` (the fields of its `Params`), and
+`train` and `egopack` (batch_size, epochs, warmup_epochs, lr); `decode` (its `Decode`) may be left out.
 """
 
 from __future__ import annotations

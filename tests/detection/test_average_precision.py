@@ -188,12 +188,16 @@ def test_bad_ranks(top: list[int]) -> None:
 
 
 def test_of_equal_scores_the_earlier_prediction_counts() -> None:
-    """Many, as sorting keeps the order of few anyway."""
+    """Many of two scores, as sorting keeps the order of few, or of one score, anyway."""
     truth = GroundTruth(np.zeros(1, int), np.array([[0.0, 1.0]]), np.zeros(1, int))
-    for count in (40, 500):
-        segments = np.array([[0.0, 1.0]] + [[5.0, 6.0]] * (count - 1))
-        for places, expected in ((slice(None), 1.0), (slice(None, None, -1), 0.0)):
-            found = Predictions(np.zeros(count, int), segments[places], np.zeros(count, int), np.full(count, 0.5))
+    count = 500
+    for seed in range(20):
+        scores = np.random.default_rng(seed).choice([0.5, 0.9], count)
+        best = np.flatnonzero(scores == 0.9)
+        for place, expected in ((best[0], 1.0), (best[-1], 0.0)):
+            segments = np.tile([5.0, 6.0], (count, 1))
+            segments[place] = 0.0, 1.0
+            found = Predictions(np.zeros(count, int), segments, np.zeros(count, int), scores)
             assert recall_pooled(truth, found, [0.5], [1]).item() == expected
             precision = average_precision(truth, found, [0.5]).average
-            assert precision == pytest.approx(1.0 if expected else 1 / count)
+            assert precision == pytest.approx(1.0 if expected else 1 / len(best))

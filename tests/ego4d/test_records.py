@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from egopack.ego4d import layout
+from egopack.ego4d.annotations import Annotations
 from egopack.ego4d.skips import Skips
 from egopack.ego4d.sources.fho_lta import Action, Taxonomy, read_actions, read_taxonomy
 from egopack.ego4d.sources.fho_oscc_pnr import Window, read_windows
@@ -371,3 +372,16 @@ def test_actions_without_a_label_are_kept(tmp_path: Path) -> None:
     found = read_actions(path, skips, Taxonomy(("a", "b"), ("c", "d", "e")))
     assert [(one.verb, one.noun) for one in found] == [(-1, 2), (1, -1), (-1, -1)]
     assert not len(skips)
+
+
+def test_a_row_whose_clip_ends_elsewhere_lies_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / "annotations" / "v1"
+    folder.mkdir(parents=True)
+    (folder / layout.TAXONOMY).write_text(json.dumps({"verbs": ["a"] * 200, "nouns": ["b"] * 600}))
+    end = ACTION["clip_parent_end_frame"]
+    rows = [changed(ACTION, {"action_idx": index, "clip_parent_end_frame": end + (index == 2)}) for index in range(3)]
+    clips(folder, *rows, name="fho_lta_train.json")
+    skips = Skips()
+    (found,) = Annotations(tmp_path, "v1").actions_by_clip("train", skips).values()
+    assert [(one.timed, one.clip_end) for one in found] == [(True, end), (True, end), (False, end)]
+    assert skips.to_dict()["action that lies elsewhere than its clip"]["count"] == 1

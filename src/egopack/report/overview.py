@@ -109,7 +109,7 @@ def settings(params: Params, blocks: Mapping[str, BaseModel]) -> Markup:
     for prefix, model in (parts | {f"tasks.{task}": block for task, block in blocks.items()}).items():
         values[prefix] = model.model_dump(mode="json")
         defaults |= flat(defaults_of(model, f"{prefix}."))
-    shown = {key: value for key, value in flat(values).items() if key not in NO_RESULT}
+    shown = {key: value for key, value in flat(values).items() if key not in NO_RESULT and value != {}}
     rows = [[key, _text(value), _text(defaults[key]) if key in defaults else "—"] for key, value in shown.items()]
     changed = [row for row in rows if row[1] != row[2]]
     words = (

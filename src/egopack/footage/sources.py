@@ -1,10 +1,13 @@
-"""Which files `data.source` reads, and their annotations."""
+"""Which files `data.source` reads, and their annotations.
+
+What reads tables, with pandas, is imported where a source needs it: Ego4D, asked of in every run, does not.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from egopack.checksums import Checksums
 from egopack.data.grid import Grid
@@ -13,13 +16,10 @@ from egopack.ego4d.manifest import check_whole, feature_manifests, file_entry, f
 from egopack.ego4d.skips import Skips
 from egopack.ego4d.sources.table import SOURCES
 from egopack.errors import UserError
-from egopack.footage.activitynet import read_activitynet
-from egopack.footage.annotations import FAMILIES, OwnFootage
-from egopack.footage.epic import epic_files, read_epic
-from egopack.footage.splits import assign
-from egopack.footage.table import LABELS, SUFFIXES, VIDEOS, read_table
-from egopack.footage.timelines import Timelines, class_sets
 from egopack.params import DataParams
+
+if TYPE_CHECKING:
+    from egopack.footage.timelines import Timelines
 
 EGO4D = "ego4d"
 
@@ -30,6 +30,10 @@ def open_annotations(data: DataParams, root: Path, rows: Mapping[str, int], spli
     """
     if data.source == EGO4D:
         return Annotations(root, data.version)
+    from egopack.footage.annotations import OwnFootage
+    from egopack.footage.splits import assign
+    from egopack.footage.timelines import class_sets
+
     first = next(iter(data.features.values()))
     timelines, skips = read_timelines(data, root), Skips()
     own = assign(timelines.videos, splits, data.split, skips)
@@ -47,6 +51,10 @@ def open_annotations(data: DataParams, root: Path, rows: Mapping[str, int], spli
 
 def read_timelines(data: DataParams, root: Path) -> Timelines:
     """The timelines of any source but Ego4D."""
+    from egopack.footage.activitynet import read_activitynet
+    from egopack.footage.epic import read_epic
+    from egopack.footage.table import read_table
+
     if data.source == "epic":
         return read_epic(root)
     path = _segments_file(data, root)
@@ -55,7 +63,11 @@ def read_timelines(data: DataParams, root: Path) -> Timelines:
 
 def families(data: DataParams) -> list[str]:
     """What `annotations` of a task's block can be."""
-    return list(SOURCES if data.source == EGO4D else FAMILIES)
+    if data.source == EGO4D:
+        return list(SOURCES)
+    from egopack.footage.annotations import FAMILIES
+
+    return list(FAMILIES)
 
 
 def named_sources(data: DataParams, tasks: Mapping[str, str], file: Path) -> list[str]:
@@ -69,12 +81,17 @@ def named_sources(data: DataParams, tasks: Mapping[str, str], file: Path) -> lis
 
 def annotation_files(data: DataParams, root: Path) -> tuple[list[Path], list[Path]]:
     """The files that any source but Ego4D needs, and those that it reads if they are there."""
+    from egopack.footage.epic import epic_files
+    from egopack.footage.table import LABELS, VIDEOS
+
     if data.source == "epic":
         return epic_files(root)
     return [_segments_file(data, root)], [root / LABELS, *([root / VIDEOS] if data.source == "table" else [])]
 
 
 def _segments_file(data: DataParams, root: Path) -> Path:
+    from egopack.footage.table import LABELS, SUFFIXES
+
     if data.file:
         return root / data.file
     if data.source == "table":
@@ -94,6 +111,8 @@ def drawn_splits(data: DataParams, root: Path, sources: Iterable[str], kept: Map
     """
     if data.source == EGO4D:
         return {}
+    from egopack.footage.splits import assign
+
     check_files(data, root, sources)
     videos = read_timelines(data, root).videos
     return {} if videos["split"].notna().any() else {**kept, **assign(videos, kept, data.split, Skips())}

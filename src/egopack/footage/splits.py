@@ -6,14 +6,17 @@ import csv
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.files import atomic_path
 from egopack.params import SplitParams
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HEADER = ["video", "split"]
 WITHOUT = "video without a split, where others have one"

@@ -39,7 +39,8 @@ def main() -> None:
     if len(arguments) > 1 and arguments[0] == "-m" and arguments[1].startswith("stages."):
         status = ask(os.environ[ADDRESS], arguments[1:])
         if status is not None and status < 0:
-            signal.signal(-status, signal.SIG_DFL)
+            if -status in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(-status, signal.SIG_DFL)
             os.kill(os.getpid(), -status)
         if status is not None:
             sys.exit(status)

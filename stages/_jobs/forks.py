@@ -27,6 +27,7 @@ import stages
 from stages._common import PARAMS, load_all
 from stages._jobs.client import HEAD_BYTES, REFUSED
 
+STOPPED = 130  # the exit status of what is not started any more
 LATE = ("torch._dynamo", "pyarrow.parquet")  # what libraries import when they are first used
 
 
@@ -84,6 +85,9 @@ class Forks:
             number = int(self.owner.recv_bytes())
         except (EOFError, OSError):
             self._signal_all(signal.SIGKILL)
+            for process, (client, _) in self.running.items():
+                os.waitpid(process, 0)
+                _answer(client, str(-signal.SIGKILL).encode())
             return False
         self.stopping = True
         self._signal_all(number)
@@ -100,20 +104,20 @@ class Forks:
             if process == 0:
                 return
             client, name = self.running.pop(process)
-            with suppress(OSError):
-                client.sendall(str(os.waitstatus_to_exitcode(status)).encode())
-            client.close()
-            self.owner.send_bytes(json.dumps([name, usage.ru_maxrss << 10]).encode())
+            with suppress(OSError):  # either may be gone
+                self.owner.send_bytes(json.dumps([name, usage.ru_maxrss << 10]).encode())
+            _answer(client, str(os.waitstatus_to_exitcode(status)).encode())
 
     def _ask(self, params: bytes) -> Request | None:
         """Take a request and fork; the request in the process that is to be the stage."""
         client, _ = self.listener.accept()
         request = _received(client)
-        if request is None or self.stopping or PARAMS.read_bytes() != params:
-            # other params may want the libraries loaded in another way
-            with suppress(OSError):
-                client.sendall(str(130).encode() if self.stopping else REFUSED)
+        if request is None:
             client.close()
+            return None
+        if self.stopping or not _holds(PARAMS, params):  # others may want the libraries loaded in another way
+            _close(request.files)
+            _answer(client, str(STOPPED).encode() if self.stopping else REFUSED)
             return None
         process = os.fork()
         with suppress(OSError):  # whichever of the two comes first
@@ -123,10 +127,24 @@ class Forks:
             for sock in (self.listener, client, *(other for other, _ in self.running.values())):
                 sock.close()
             return request
-        for file in request.files:
-            os.close(file)
+        _close(request.files)
         self.running[process] = (client, request.environment.get("DVC_STAGE", request.module))
         return None
+
+
+def _close(files: list[int]) -> None:
+    for file in files:
+        os.close(file)
+
+
+def _answer(client: socket.socket, answer: bytes) -> None:
+    with suppress(OSError):  # it may be gone
+        client.sendall(answer)
+    client.close()
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    return path.is_file() and path.read_bytes() == content
 
 
 def _signal(process: int, number: int) -> None:
@@ -142,8 +160,7 @@ def _received(client: socket.socket) -> Request | None:
     while len(message) < size and (part := client.recv(size - len(message))):
         message += part
     if len(head) < HEAD_BYTES or len(message) < size:
-        for file in files:
-            os.close(file)
+        _close(files)
         return None
     folder, count, *rest = [os.fsdecode(part) for part in bytes(message).split(b"\0")]
     module, *arguments = rest[: int(count)]

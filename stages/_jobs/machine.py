@@ -76,6 +76,6 @@ def job(module: str, params: Params, gpu_count: int, last: Mapping[str, float] |
     return Job(
         slots=count,
         gpus=count if computes else 0,
-        memory=int(last["peak_bytes"]) if last else UNKNOWN_BYTES,
+        memory=count * (int(last["peak_bytes"]) if last else UNKNOWN_BYTES),  # the peak is that of one rank
         seconds=last["seconds"] if last else seconds,
     )

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import time
+from itertools import count
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,11 +16,12 @@ import psutil
 import pytest
 
 from tests.pipeline.conftest import TASKS, Clone
+from tests.pipeline.test_readme import commands
 from tests.pipeline.test_repro import ALWAYS
 from tests.pipeline.test_stopped import Begun, check_as_if_nothing_had_happened
 
 REPRO = ("python", "-m", "stages.repro", "--jobs", "2")
-EPOCHS = 400  # enough to be stopped after a state is saved and before the end
+EPOCHS = count(400)  # enough to be stopped after a state is saved and before the end; others each time
 TRAININGS = [f"train_single@{task}" for task in TASKS]
 
 
@@ -97,8 +99,9 @@ def test_a_failure_leaves_out_what_needs_it(clone: Clone) -> None:
 
 def begin_trainings(clone: Clone, output: Path) -> Begun:
     """Two trainings that last, side by side; returns when both have kept a state."""
+    epochs = next(EPOCHS)
     for task in TASKS:
-        clone.edit(lambda params, task=task: params["tasks"][task]["train"].update(epochs=EPOCHS))  # type: ignore[misc]
+        clone.edit(lambda params, task=task: params["tasks"][task]["train"].update(epochs=epochs))  # type: ignore[misc]
     clone.edit(lambda params: params["runtime"].update(save_every=5))
     shutil.rmtree(clone.path / "data/scratch", ignore_errors=True)
     begun = Begun(clone, output, *REPRO, *TRAININGS)
@@ -167,10 +170,35 @@ def test_killed_at_random_moments(clone: Clone, tmp_path: Path) -> None:
     assert clone.git("status", "--porcelain") == ""
 
 
+def test_many_runs_elsewhere(clone: Clone) -> None:
+    """What the README tells to submit is run as SLURM runs each part of an array: it finds the cache of the others."""
+    (queued,) = [command for command in commands() if "--queue" in command]
+    clone.run(*queued)
+    assert len(re.findall("Queued", clone.run("dvc", "queue", "status").stdout)) == 4
+    clone.run("dvc", "queue", "remove", "--all")
+    (submitted,) = [command for command in commands() if command[0] == "sbatch"]
+    clone.edit(lambda params: params["data"].update(root=str(clone.path / "data/raw/synthetic")))
+    clone.commit()
+    clone.environment["SLURM_ARRAY_TASK_ID"] = "3"
+    try:
+        said = clone.run("bash", "-c", submitted[submitted.index("--wrap") + 1]).stdout
+    finally:
+        del clone.environment["SLURM_ARRAY_TASK_ID"]
+    trained = set(re.findall(r"Running stage '(train\S+)'", said))
+    assert len(trained) == 3 + 2 * len(TASKS)
+    assert "Stage 'index@mq' is cached" in said or "Stage 'index@mq' didn't change" in said
+    elsewhere = clone.path / "run-3"
+    assert "seed: 3" in (elsewhere / "params.yaml").read_text()
+    assert not (elsewhere / ".dvc/cache").exists()
+    shutil.rmtree(elsewhere)
+
+
 def test_an_experiment_side_by_side(clone: Clone) -> None:
     """What the README says: set params, run, and DVC keeps the result as an experiment."""
     clone.edit(lambda params: params["tasks"]["mq"]["train"].update(lr=1e-5))
     assert ran(clone.run(*REPRO).stdout) >= ALWAYS | {"train_single@mq", "evaluate_single@mq", "compare"}
+    for key in ("name", "email"):
+        clone.git("config", f"user.{key}", "test")
     clone.run("dvc", "exp", "save", "--name", "slow")
     (shown,) = [one for one in json.loads(clone.run("dvc", "exp", "show", "--json").stdout) if one.get("experiments")]
     assert [one["name"] for one in shown["experiments"]] == ["slow"]

@@ -98,7 +98,7 @@ def test_launchers_are_run_by_a_shell(clone: Clone, tmp_path: Path) -> None:
 def test_commands_work(clone: Clone) -> None:
     tried = 0
     for command in commands():
-        if command[0] == "dvc":
+        if command[0] == "dvc" and "--queue" not in command:  # tests/pipeline/test_jobs.py has the queue
             clone.run(*command)
             tried += 1
     assert tried >= 4

@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.pipeline.conftest import TASKS, Clone
+from tests.pipeline.conftest import ROOT, TASKS, Clone
 from tests.pipeline.test_readme import commands
 from tests.pipeline.test_repro import ALWAYS
 from tests.pipeline.test_stopped import Begun, check_as_if_nothing_had_happened
@@ -171,12 +171,13 @@ def test_killed_at_random_moments(clone: Clone, tmp_path: Path) -> None:
 
 
 def test_many_runs_elsewhere(clone: Clone) -> None:
-    """What the README tells to submit is run as SLURM runs each part of an array: it finds the cache of the others."""
-    (queued,) = [command for command in commands() if "--queue" in command]
+    """What stages/README.md tells to submit is run as SLURM runs a part of an array, which shares the cache."""
+    told = commands((ROOT / "stages/README.md").read_text(encoding="utf-8"))
+    (queued,) = [command for command in told if command[0] == "dvc"]
     clone.run(*queued)
     assert len(re.findall("Queued", clone.run("dvc", "queue", "status").stdout)) == 4
     clone.run("dvc", "queue", "remove", "--all")
-    (submitted,) = [command for command in commands() if command[0] == "sbatch"]
+    (submitted,) = [command for command in told if command[0] == "sbatch"]
     clone.edit(lambda params: params["data"].update(root=str(clone.path / "data/raw/synthetic")))
     clone.commit()
     clone.environment["SLURM_ARRAY_TASK_ID"] = "3"
@@ -194,7 +195,7 @@ def test_many_runs_elsewhere(clone: Clone) -> None:
 
 
 def test_an_experiment_side_by_side(clone: Clone) -> None:
-    """What the README says: set params, run, and DVC keeps the result as an experiment."""
+    """What stages/README.md says: set params, run, and DVC keeps the result as an experiment."""
     clone.edit(lambda params: params["tasks"]["mq"]["train"].update(lr=1e-5))
     assert ran(clone.run(*REPRO).stdout) >= ALWAYS | {"train_single@mq", "evaluate_single@mq", "compare"}
     for key in ("name", "email"):

@@ -140,6 +140,7 @@ def note(stage: str, reads: Reads, params: Params, key: str, everything: Code) -
     from egopack.files import sha256
     from egopack.provenance.closure import Closure
     from egopack.runtime.native_sources import sources_of
+    from egopack.tasks.base import module_of
 
     unused = list(NO_RESULT)
     for symbol, switch in reads.optional.items():
@@ -147,7 +148,8 @@ def note(stage: str, reads: Reads, params: Params, key: str, everything: Code) -
         module, _, name = symbol.rpartition(".")
         unused += [] if value else [(module, name)]
     tasks, built = (
-        [f"egopack.tasks.{task}" for task in reads.names(names, params, key)] for names in (reads.tasks, reads.built)
+        [f"egopack.tasks.{module_of(task)}" for task in reads.names(names, params, key)]
+        for names in (reads.tasks, reads.built)
     )
     closure = Closure(everything, f"stages.{stage}", tasks, built, unused)
     return {

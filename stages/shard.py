@@ -7,7 +7,7 @@ import click
 from stages._common import METRICS, SCRATCH, SHARDS, VIDEOS, Stage, original, raw_root
 from stages._inputs import Reads, load, stage_code
 
-READS = Reads(("data.features", "data.storage", "data.shard_mb"))
+READS = Reads(("data.source", "data.features", "data.storage", "data.shard_mb"))
 
 
 @click.command(cls=Stage)

@@ -40,7 +40,7 @@ BY_TASK: dict[str, dict[str, Any]] = {
 }
 SHARED: dict[str, Any] = {
     "data.version": "v1",
-    "data.features": {"egovlp": {"stride": 16, "window": 16, "fps": 30, "size": 256}},
+    "data.features": {"egovlp": {"stride": 16, "window": 16, "fps": 30, "array": "feats", "size": 256}},
     "backbone.hidden": 768,
     "backbone.radius_s": 2.0,
     "backbone.convs_per_level": 2,

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from egopack.ego4d.npz import HEADER_BYTES, MAGIC, names_in, read_array
 from egopack.ego4d.tensor_files import check_plain
 from egopack.errors import refused
 from egopack.params import FeatureSet
+from egopack.params.data import ARRAY
 
 BLOCK_BYTES = 1 << 20  # what stays in a core's cache from where it is read to where it is written
-MAGIC, HEADER_BYTES = b"\x93NUMPY", 10_000  # of an array's file; numpy takes no longer header
+SHOWN = 5  # names of arrays in a message
 LARGEST = 65504.0  # of float16: a larger number is damage, and the two types of storage hold the same videos
 NON_FINITE_LIMIT = 0.5  # a video with a larger share of rows holding NaN or Inf is not usable
 SYSTEM = re.compile(r"^unable to \w+ .*\(\d+\)", re.DOTALL)  # begins what torch says where the system maps no file
@@ -28,11 +30,11 @@ class DamagedFile(Exception):  # noqa: N818  it names a state of the data that c
     """A feature file that cannot be used; the message is the reason, under which callers count the video as skipped."""
 
 
-def read_features(path: Path | str) -> np.ndarray:
+def read_features(path: Path | str, array: str = ARRAY) -> np.ndarray:
     """Feature matrix [T, D] of one video, float16 or float32 (other floats become float32); mapped rather than read,
     where the file system maps files.
 
-    `.npy`, or a tensor that `torch.load` takes without running what a pickle asks for.
+    `.npy`, the `array` of a `.npz`, or a tensor that `torch.load` takes without running what a pickle asks for.
 
     Raises:
         DamagedFile: it is cut short, is not one matrix of floats, or has no rows.
@@ -40,7 +42,10 @@ def read_features(path: Path | str) -> np.ndarray:
     """
     path = Path(path)
     try:
-        rows = _read_npy(path) if path.suffix == ".npy" else _read_pt(path)
+        if path.suffix == ".npz":
+            rows = _read_npz(path, array)
+        else:
+            rows = _read_npy(path) if path.suffix == ".npy" else _read_pt(path)
     except OSError as error:
         raise refused(path, error) from None
     if rows.ndim != 2:
@@ -70,6 +75,19 @@ def _read_npy(path: Path) -> np.ndarray:
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
             raise
         raise DamagedFile("feature file that is cut short or not an array") from None
+
+
+def _read_npz(path: Path, array: str) -> np.ndarray:
+    try:
+        names = names_in(path)
+        if array in names:
+            return read_array(path, array)
+    except Exception as error:  # zipfile, zlib and numpy each raise their own kinds for damage
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise DamagedFile("feature file that is cut short or not an array") from None
+    there = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    raise DamagedFile(f"feature file without an array {array!r} (it has {there or 'none'}; data.features names one)")
 
 
 def _read_pt(path: Path) -> np.ndarray:
@@ -142,7 +160,7 @@ class VideoFeatures:
     """
 
     def __init__(self, files: Sequence[Path], sets: Sequence[FeatureSet]) -> None:
-        self._matrices = [read_features(file) for file in files]
+        self._matrices = [read_features(file, one.array) for file, one in zip(files, sets, strict=True)]
         self.width = sum(matrix.shape[1] for matrix in self._matrices)
         for matrix, expected in zip(self._matrices, sets, strict=True):
             if matrix.shape[1] != expected.size:

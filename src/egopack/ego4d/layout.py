@@ -1,6 +1,6 @@
 """Where everything lies under the raw root; which files a source of annotations has, it says itself (sources/).
 
-<root>/annotations/<version>/*.json   <root>/annotations/mq_labels.tsv   <root>/features/<name>/<video_uid>.pt, .npy
+<root>/annotations/<version>/*.json   <root>/annotations/mq_labels.tsv   <root>/features/<name>/<video_uid>.{pt,npy,npz}
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from egopack.errors import UserError
 TEST = "test_unannotated"  # without labels: a server scores what is predicted, and expects all of it
 SPLITS = ("train", "val", TEST)
 VERSIONS = ("v1", "v2")
-FEATURE_SUFFIXES = (".pt", ".npy")
+FEATURE_SUFFIXES = (".pt", ".npy", ".npz")
 MOMENT_LABELS = "mq_labels.tsv"
 TAXONOMY = "fho_lta_taxonomy.json"
 

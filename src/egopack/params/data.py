@@ -8,6 +8,8 @@ from pydantic import Field
 
 from egopack.params.checks import Count, CountOrZero, FolderName, Fraction, NonNegative, Seed, Strict, Width
 
+ARRAY = "feats"  # usual name of features in a .npz
+
 
 class FeatureSet(Strict):
     """One folder of features of a backbone."""
@@ -17,6 +19,7 @@ class FeatureSet(Strict):
     fps: Annotated[float, Field(ge=1e-3, le=1e5)] = Field(
         30.0, description="rate at which the frames were taken, in frames per second"
     )
+    array: str = Field(ARRAY, description="name of the array in a .npz; other files hold one")
     size: Width = Field(description="numbers in a row")
 
 

@@ -32,6 +32,11 @@ class TaskBlock(TaskParams):
     own (tasks/base.py: `check_task`).
     """
 
+    module: str = Field(
+        "",
+        description="file of src/egopack/tasks that the task is of; empty is that of its name, of mq_verb that of mq: "
+        "a name may go on after its module's",
+    )
     train: TrainParams = Field(description="training alone")
     egopack: TrainParams | None = Field(None, description="training with the help of a pack, if helped_by names one")
     decode: Any = Field(

@@ -137,7 +137,7 @@ def _header(root: Path, name: str, one: FeatureSet, uid: str, checksums: Checksu
     if printable(uid) != uid:
         return FeatureFile(path, kind="damaged", reason=ODD_NAME, item=item, doubled=doubled)
     try:
-        rows, width = read_features(path).shape
+        rows, width = read_features(path, one.array).shape
         mark = checksums.of(path) if checksums else ""
     except DamagedFile as error:
         return FeatureFile(path, kind="damaged", reason=str(error), item=item, doubled=doubled)

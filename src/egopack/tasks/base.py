@@ -202,20 +202,33 @@ class Task(nn.Module, ABC):
         return None
 
 
-@cache  # loaders ask for every sample, and to look for the file takes longer than all else that they do
-def load_task(name: str) -> type[Task]:
-    """The task class of tasks/<name>.py.
+def module_of(name: str) -> str:
+    """The module of a task: that of its name; or, so that one may serve several tasks, that of its name without the
+    last words (mq of mq_verb).
 
     Raises:
-        UserError: there is no such file, or it defines no task.
+        UserError: there is none.
     """
     known = sorted(
         module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]) if module.name != "base"
     )
-    if name not in known:
-        raise UserError(
-            f"params.yaml: tasks.{name}: there is no src/egopack/tasks/{name}.py (there are {', '.join(known)})"
-        )
+    words = name.split("_")
+    for count in range(len(words), 0, -1):
+        if (module := "_".join(words[:count])) in known:
+            return module
+    raise UserError(
+        f"params.yaml: tasks.{name}: there is no src/egopack/tasks/{name}.py (there are {', '.join(known)})"
+    )
+
+
+@cache  # loaders ask for every sample, and to look for the file takes longer than all else that they do
+def load_task(name: str) -> type[Task]:
+    """The task class of the module of a task.
+
+    Raises:
+        UserError: there is no such module, or it defines no task.
+    """
+    name = module_of(name)
     module = importlib.import_module(f"egopack.tasks.{name}")
     classes = [
         value
@@ -251,6 +264,11 @@ def check_task(name: str, block: TaskBlock | Mapping[str, Any], file: Path | str
     if isinstance(block, TaskBlock):  # whose own parts are as they stand in the file
         parts["model"] = block.model.model_dump(exclude_unset=True)
     checked = check(block_model(task), parts, file=file, key=f"tasks.{name}")
+    if checked.module not in ("", module_of(name)):
+        raise UserError(
+            f"{file}: tasks.{name}.module: {checked.module!r}, but by its name the task is one of {module_of(name)}; "
+            f"name it {checked.module}_{name.rpartition('_')[2]}"
+        )
     if checked.annotations not in task.sources:
         known = ", ".join(task.sources)
         raise UserError(f"{file}: tasks.{name}.annotations: {checked.annotations!r}, but {name} can read only {known}")

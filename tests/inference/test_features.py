@@ -78,7 +78,5 @@ def test_files_that_are_no_features(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.h5: not an HDF5 file"):
         read(tmp_path / "a.h5", ONE)
     (tmp_path / "a.mp4").write_bytes(b"a video")
-    with pytest.raises(
-        UserError, match=r"a\.mp4: features are \.pt, \.npy, \.npz, \.h5, \.hdf5 files; .*stages\.extract"
-    ):
+    with pytest.raises(UserError, match=r"a\.mp4: features are \.pt, \.npy, \.npz, \.h5, \.hdf5 files; .*extract"):
         read(tmp_path / "a.mp4", ONE)

@@ -22,7 +22,7 @@ from stages.describe_params import PAGE, SCHEMA, described, main
 from tests.support.params_tree import VALID, block_at, load_all, refusal
 
 ROOT = Path(__file__).parents[2]
-FILES = ("params.yaml", "params.ego4d.yaml")
+FILES = ("params.yaml", "params.ego4d.yaml", "params.epic.yaml")
 NAMES = sorted(path.stem for path in (ROOT / "src/egopack/tasks").glob("[a-z]*.py") if path.stem != "base")
 KNOWN = {name: block_model(load_task(name)) for name in NAMES}
 VALIDATOR = Draft7Validator(schema(KNOWN))

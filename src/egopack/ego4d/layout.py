@@ -14,6 +14,7 @@ TEST = "test_unannotated"  # without labels: a server scores what is predicted, 
 SPLITS = ("train", "val", TEST)
 VERSIONS = ("v1", "v2")
 FEATURE_SUFFIXES = (".pt", ".npy", ".npz")
+RENDERED = "rendered.json"  # lies beside features that are made of annotations
 MOMENT_LABELS = "mq_labels.tsv"
 TAXONOMY = "fho_lta_taxonomy.json"
 

@@ -16,7 +16,7 @@ from egopack.checksums import Checksums
 from egopack.ego4d import layout
 from egopack.ego4d.sources.table import optional_files, source_files
 from egopack.errors import UserError, refused
-from egopack.files import printable
+from egopack.files import printable, read_json
 
 MOST_THREADS = 8
 SHOWN = 3  # files that a message names
@@ -58,7 +58,9 @@ def feature_manifests(
         folder = layout.feature_dir(root, name)
         if not folder.is_dir() or not _feature_names(folder):
             raise UserError(f"{folder}: no feature file in it; put one of each video there")
-        manifests[f"features/{name}"] = {"files": _stamps(folder, checksums, progress)}
+        made = read_json(folder / layout.RENDERED) if (folder / layout.RENDERED).exists() else None
+        note = {} if made is None else {"rendered": made}
+        manifests[f"features/{name}"] = note | {"files": _stamps(folder, checksums, progress)}
     return manifests
 
 

@@ -25,7 +25,7 @@ from egopack.ego4d.sources.moments import Moment, MomentsClip
 from egopack.ego4d.sources.source import Record, Source
 from egopack.ego4d.sources.videos import Footage
 from egopack.errors import UserError
-from egopack.footage.timelines import Timelines
+from egopack.footage.timelines import Timelines, place
 from egopack.labels import UNLABELLED, Labels
 
 # annotation source -> the columns of which it needs one
@@ -139,7 +139,7 @@ class OwnFootage(Annotations):
         end = np.where(past, duration, end)
         for reason, chosen in ((AFTER, ~inside), (CUT, past & inside)):
             for row in table.loc[chosen, "row"]:
-                skips.add(reason, f"{self.timelines.file.name}: row {row}")
+                skips.add(reason, place(self.timelines.file, row))
         return end, inside
 
     def _ids(self, table: pd.DataFrame, column: str, split: str, skips: Skips) -> list[int | None]:
@@ -151,7 +151,7 @@ class OwnFootage(Annotations):
         known = {name: i for i, name in enumerate(self.classes[f"{column}s"])}
         ids = table[column].map(known)
         for row, name in table.loc[ids.isna() & table[column].notna(), ["row", column]].itertuples(index=False):
-            skips.add(UNKNOWN, f"{self.timelines.file.name}: row {row}, {column}: {name}")
+            skips.add(UNKNOWN, f"{place(self.timelines.file, row)}, {column}: {name}")
         return [int(number) for number in ids.fillna(UNLABELLED)]
 
     # --- records

@@ -62,7 +62,7 @@ def _segments(path: Path, split: str, classes: dict[str, tuple[str, ...]]) -> tu
     for name in SEGMENTS[: 5 if split.startswith("test") else None]:
         if name not in table:
             raise UserError(f"{path}: row 1: no column {name!r}; download the file again")
-    rows = path.name + " " + table["row"].astype(str)
+    rows = [f"{path.name}: row {row}" for row in table["row"]]
     found = pd.DataFrame({"row": rows, "video": cells.video_names(path, table["row"], table["video_id"], "video_id")})
     for edge, column in (("start", "start_timestamp"), ("end", "stop_timestamp")):
         found[edge] = cells.needed(path, table, column, cells.seconds(path, table, column))

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from egopack.ego4d.layout import TEST
+from egopack.ego4d.layout import RENDERED, TEST, feature_dir
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.footage.annotations import FAMILIES
@@ -45,6 +45,9 @@ def overview(data: DataParams, root: Path, kept: Mapping[str, str]) -> str:
     lines.append(["videos", "", "", *(str(videos[split]) for split in ("train", "val", TEST))])
     wide = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
     text = "\n" + "".join("  ".join(map(str.ljust, line, wide)).rstrip() + "\n" for line in lines)
+    for name in data.features:
+        if (feature_dir(root, name) / RENDERED).exists():
+            text += f"features of {name} are rendered: made of the annotations, so scores say nothing of the footage\n"
     for column, name in NAMES.items():
         if timelines.has(column):
             text += _classes(timelines, column, name, splits)

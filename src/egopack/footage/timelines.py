@@ -41,12 +41,17 @@ class Timelines:
         return any(column in self.segments for column in columns)
 
 
+def place(file: Path, row: object) -> str:
+    """Where a segment stands: `row` is a number, or says itself where in the files."""
+    return f"{file.name}: row {row}" if isinstance(row, int) else str(row)
+
+
 def judged(timelines: Timelines) -> Timelines:
     """The timelines without segments that nothing can be made of; each is counted.
 
     Raises UserError where a video has two splits.
     """
-    segments, skips, name = timelines.segments, timelines.skips, timelines.file.name
+    segments, skips = timelines.segments, timelines.skips
     backwards = segments["end"] <= segments["start"]
     before = (segments["end"] <= 0) & ~backwards
     compared = [column for column in segments.columns if column != "row"]
@@ -58,7 +63,7 @@ def judged(timelines: Timelines) -> Timelines:
     }
     for reason, chosen in reasons.items():
         for row in segments.loc[chosen, "row"]:
-            skips.add(reason, f"{name}: row {row}")
+            skips.add(reason, place(timelines.file, row))
     kept = segments[~(backwards | before | twice)].reset_index(drop=True)
     kept = kept.assign(start=kept["start"].clip(lower=0.0))
     for column in TEXTS:

@@ -47,10 +47,10 @@ def settings(params: dict[str, Any]) -> None:
     params["tasks"] = {name: params["tasks"][name] for name in TASKS}
     for name, block in params["tasks"].items():
         block["train"] |= {"batch_size": LENGTHS[name], "epochs": 4, "lr": 0.03, "extras": dict(EXTRAS)}
-    params["tasks"]["ar"]["egopack"] |= {"batch_size": 4, "lr": 0.004}
+    params["tasks"]["lta"]["egopack"] |= {"batch_size": 4, "lr": 0.004}
     params["tasks"]["lta"]["decode"] = {"candidates": 3}
-    params["packs"] = {"helpers": ["lta", "oscc"], "all": list(TASKS)}
-    params["helped_by"] = {"ar": "helpers"}
+    params["packs"] = {"helpers": ["ar", "oscc"], "all": list(TASKS)}
+    params["helped_by"] = {"lta": "helpers"}
     params["comparison"] = {"multi_pack": "all"}
     params["multi"] |= {"base_batch": 2, "levels": 2, "lr": 0.005}
 
@@ -59,7 +59,12 @@ RUN = (
     *(["fingerprint"], ["shard"], *(["index", name] for name in TASKS), *(["train_single", name] for name in TASKS)),
     *(["evaluate_single", name] for name in TASKS),
     *(["fill_pack", "all"], ["fill_pack", "helpers"], ["train_multi", "all"], ["train_multi", "helpers"]),
-    *(["evaluate_multi", "all"], ["build_prototypes", "helpers"], ["train_egopack", "ar"], ["evaluate_egopack", "ar"]),
+    *(
+        ["evaluate_multi", "all"],
+        ["build_prototypes", "helpers"],
+        ["train_egopack", "lta"],
+        ["evaluate_egopack", "lta"],
+    ),
 )
 
 
@@ -223,13 +228,13 @@ def test_a_task_with_help(place: Workplace) -> None:
 
     pack = load_checkpoint("data/models/multi/helpers")
     prototypes = load_prototypes(next(Path("data/prototypes").rglob("helpers*.safetensors")))
-    sizes = {key: len(value) for key, value in labels_of("ar").items()}
+    sizes = {key: len(value) for key, value in labels_of("lta").items()}
     torch.manual_seed(SEED)
     load_checkpoint("data/models/multi/helpers")  # which draws weights, before it reads others
-    network = novel_network("ar", params_of("ar"), sizes, pack, prototypes, load_params("params.yaml").interaction)
-    train(network, {"ar": loader_of("ar", 4)}, params_of("ar").egopack, device=CPU, precision="bf16")
-    assert_weights(network, "data/models/egopack/ar")
-    table = table_of(network, "ar", params_of("ar").decode)
-    pd.testing.assert_frame_equal(pd.read_parquet("data/predictions/egopack/ar.parquet"), table, check_dtype=False)
-    scores = load_task("ar").score(table, samples_of("ar", "val"), labels_of("ar"))
-    assert_scores(json.loads(Path("metrics/egopack/ar.json").read_text()), scores)
+    network = novel_network("lta", params_of("lta"), sizes, pack, prototypes, load_params("params.yaml").interaction)
+    train(network, {"lta": loader_of("lta", 4)}, params_of("lta").egopack, device=CPU, precision="bf16")
+    assert_weights(network, "data/models/egopack/lta")
+    table = table_of(network, "lta", params_of("lta").decode)
+    pd.testing.assert_frame_equal(pd.read_parquet("data/predictions/egopack/lta.parquet"), table, check_dtype=False)
+    scores = load_task("lta").score(table, samples_of("lta", "val"), labels_of("lta"))
+    assert_scores(json.loads(Path("metrics/egopack/lta.json").read_text()), scores)

@@ -60,6 +60,8 @@ def forget_the_user(config: pytest.Config) -> None:
     home = tempfile.mkdtemp(prefix="home-of-tests-")
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     os.environ |= {"HOME": home, "GIT_CONFIG_NOSYSTEM": "1", "DVC_SYSTEM_CONFIG_DIR": home, "DVC_NO_ANALYTICS": "1"}
+    identity = "[user]\nname = test\nemail = test@example.org\n"  # without one DVC makes no experiment
+    Path(home, ".gitconfig").write_text(identity, encoding="utf-8")
     for name in ("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "XDG_CACHE_HOME"):
         os.environ[name] = home
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from egopack.params import FeatureSet
 from egopack.tasks.base import load_task
 from tests.support import small
 from tests.support.released import footage, known_of, released
+from tests.support.workplace import ROOT
 
 TASKS = ("ar", "oscc", "lta", "pnr", "mq", "scenario")
 LONG = 1500  # rows: 800 s
@@ -136,6 +138,7 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
         np.save(path, footage(hours * 6750))
         done = subprocess.run(
             [sys.executable, "-c", program, str(tmp_path / "model"), str(path)],
+            env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
             capture_output=True,
             check=True,
             text=True,

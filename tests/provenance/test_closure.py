@@ -183,7 +183,7 @@ READERS = {name for _, name in NO_RESULT} | {"load_all", "code"}  # of params an
 
 
 # what is read and changes no result: where things are, and what a task's own check looks at
-READ_FREELY = {"data.root", "tasks.annotations"}
+READ_FREELY = {"data.root", "data.source", "tasks.annotations"}
 
 
 @contextmanager
@@ -284,7 +284,7 @@ def test_contract_methods_are_found_by_what_is_called(monkeypatch: pytest.Monkey
     assert not closure_of("index", "mq").compiled
     off = [*NO_RESULT, ("egopack.evaluation.evaluate", "headlines")]
     without = Closure(code(), "stages.train_single", ["egopack.tasks.mq"], unused=off)
-    assert without.wanted == model | {"align", "augment", "loss"}
+    assert without.wanted == model | {"align", "augment", "loss", "trouble"}
     assert "egopack.detection.nms" not in without.modules
     assert {"decode", "score", "Decode", "headline"} <= closure_of("train_single", "mq").wanted
     assert {"decode", "score", "chance", "Decode"} <= closure_of("evaluate_single", "mq").wanted

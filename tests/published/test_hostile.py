@@ -30,7 +30,7 @@ def text(value: str) -> bytes:
     return b"X" + struct.pack("<I", len(value.encode())) + value.encode()
 
 
-def refused(path: Path, *, most_s: float = 3.0) -> str:
+def refused(path: Path, *, most_s: float = 20.0) -> str:
     """The one line that importing ends in."""
     began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(UserError) as caught:

@@ -14,7 +14,7 @@ STALE := $(shell PYTHONPATH=src $(BIN)/python -c '$(CHECK)' 2>/dev/null || echo 
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PIP_TARGET PIP_PREFIX PIP_ROOT
 export PIP_USER := 0
 
-.PHONY: repro test lint bench fuzz clean stale
+.PHONY: repro test lint bench check-gpu fuzz clean stale
 
 repro: $(VENV)/native
 	$(RUN) python -m stages.repro $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
@@ -32,6 +32,11 @@ lint: $(VENV)/native
 
 bench: $(VENV)/native
 	$(RUN) python -m tests.benchmarks $(ARGS)
+
+# on a machine with a GPU: parity fixtures, and the same bytes twice
+check-gpu: $(VENV)/native
+	$(RUN) python -c 'import sys, torch; sys.exit(0 if torch.cuda.is_available() else "torch sees no GPU here; install a CUDA build of torch into .venv (requirements.txt names its version)")'
+	$(RUN) pytest tests/parity tests/runtime/test_gpu.py --parity-device cuda $(ARGS)
 
 fuzz: $(VENV)/native
 	$(RUN) python -m tests.fuzz $(ARGS)

@@ -26,6 +26,10 @@ MODULES = {
     "epoch": ("epoch_rows",),
     "loading": ("loader_ar", "loader_oscc", "loader_lta", "loader_pnr", "loader_mq"),
     "waiting": ("help", "imports"),
+    "accelerator": (
+        *("launches_ar", "launches_mq", "launches_egopack_mq", "saved_ar", "saved_mq", "saved_egopack_mq"),
+        *("transfers_ar", "transfers_mq", "transfers_egopack_mq"),
+    ),
 }
 MODULE_OF = {case: module for module, cases in MODULES.items() for case in cases}
 

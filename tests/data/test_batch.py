@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from egopack.data import batch as batch_module
 from egopack.data.batch import collate, nodes_in_segments
-from egopack.data.moving import move
+from egopack.data.moving import mapped, move, send
 from tests.support import small
+from tests.support.launches import Transfers
 
 quarters = st.integers(0, 20).map(lambda tick: tick / 4)
 
@@ -109,3 +111,31 @@ def test_move_reaches_every_tensor() -> None:
     assert {tensor.device.type for tensor in tensors(batch)} == {"cpu"}
     assert moved.keys == batch.keys
     assert move("text", "meta") == "text"
+
+
+@pytest.mark.parametrize("name", small.TASKS)
+def test_a_batch_is_sent_in_one_piece_and_a_pyramid_once(name: str) -> None:
+    found = []
+    batch_module._sent_graphs.cache_clear()
+    for _ in range(2):
+        batch = small.batch_of(small.samples_of(name, seed=7), levels=3)
+        with Transfers() as transfers:
+            moved = batch.to("meta")
+        found.append((transfers.count, moved.pyramid[0]))
+    assert [count for count, _ in found] == [2, 1]
+    assert found[0][1] is found[1][1]
+
+
+def test_what_is_sent_arrives_as_it_was() -> None:
+    batch = small.batch_of(small.samples_of("ar"), levels=2).ready()
+    sent = send(batch, "cpu")
+    ours: list[Tensor] = []
+    theirs: list[Tensor] = []
+    mapped(batch, lambda tensor: ours.append(tensor) or tensor)
+    mapped(sent, lambda tensor: theirs.append(tensor) or tensor)
+    assert len(ours) > 30
+    for got, want in zip(theirs, ours, strict=True):
+        assert got.dtype == want.dtype
+        assert torch.equal(got, want)
+        assert got.data_ptr() % 16 == 0
+    assert len({tensor.untyped_storage().data_ptr() for tensor in theirs}) == 1

@@ -65,3 +65,15 @@ class Kept(saved_tensors_hooks):
     @property
     def megabytes(self) -> float:
         return sum(self.bytes.values()) / 1e6
+
+
+class Transfers(TorchDispatchMode):
+    """Counts copies from one device to another."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, Tensor) and any(isinstance(one, Tensor) and one.device != out.device for one in args):
+            self.count += 1
+        return out

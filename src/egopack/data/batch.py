@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from egopack.data.moving import move, prepared
+from egopack.data.moving import move, prepared, send
 from egopack.data.pyramid import Joined, Pyramid, build_pyramid, join
 from egopack.data.samples import Sample
 from egopack.data.sparse import Sparse, range_means
 
+PYRAMIDS = 32  # that are kept for batches to come
+
 
 def _alone(count: Tensor) -> Tensor:
     return count
+
+
+@dataclass(frozen=True)
+class GraphKey:
+    """All that a pyramid is built of; batches of videos of the same lengths have the same."""
+
+    pos: bytes
+    dtype: str
+    lengths: tuple[int, ...]
+    levels: int
+    radius_s: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,7 @@ class Batch:
     total: Callable[[Tensor], Tensor] = _alone
     joined: Joined | None = None
     padded: dict[str, Tensor] | None = None
+    graphs: GraphKey | None = None  # what the pyramid was built of
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -90,8 +105,28 @@ class Batch:
         return prepared(replace(self, joined=self.nodes(), padded=places))
 
     def to(self, device: torch.device | str) -> Batch:
-        """On another device, where the portable path computes."""
-        return self if torch.device(device).type == "cpu" else move(self.ready(), device)
+        """On another device, where the portable path computes: in one transfer, and one for a pyramid that is new."""
+        if torch.device(device).type == self.x.device.type:
+            return self
+        if self.graphs is None:
+            return send(self.ready(), device)
+        pyramid, joined = _sent_graphs(self.graphs, str(device))
+        others = prepared(
+            replace(self, pyramid=(), joined=None, padded={name: self.places(name) for name in self.counts})
+        )
+        return replace(send(others, device), pyramid=pyramid, joined=joined)
+
+
+@lru_cache(maxsize=PYRAMIDS)
+def _graphs(key: GraphKey) -> Pyramid:
+    pos = np.frombuffer(key.pos, dtype=key.dtype)
+    return build_pyramid(pos, key.lengths, levels=key.levels, radius_s=key.radius_s)
+
+
+@lru_cache(maxsize=PYRAMIDS)
+def _sent_graphs(key: GraphKey, device: str) -> tuple[Pyramid, Joined]:
+    pyramid = _graphs(key)
+    return send(prepared((pyramid, join(pyramid))), device)
 
 
 def places_of(counts: Sequence[int]) -> Tensor:
@@ -126,14 +161,14 @@ def collate(samples: Sequence[Sample], features: Sequence[np.ndarray], *, levels
     }
     counts = {name: tuple(len(sample.targets[name]) for sample in samples) for name in targets}
     segments = [sample.segments for sample in samples if sample.segments is not None]
-    x = np.concatenate(features)
+    pos, x = np.concatenate([sample.pos for sample in samples]), np.concatenate(features)
+    graphs = GraphKey(pos.tobytes(), pos.dtype.str, tuple(lengths), levels, radius_s)
     return Batch(
         keys=tuple(sample.key for sample in samples),
         x=torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)),
-        pyramid=build_pyramid(
-            np.concatenate([sample.pos for sample in samples]), lengths, levels=levels, radius_s=radius_s
-        ),
+        pyramid=_graphs(graphs),
         targets=targets,
         counts=counts,
         segment_nodes=nodes_in_segments([sample.pos for sample in samples], segments) if segments else None,
+        graphs=graphs,
     )

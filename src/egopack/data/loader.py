@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+import torch
 
 from egopack.data.batch import Batch, collate
 from egopack.data.samples import Sample
@@ -43,6 +44,13 @@ class Loader:
         self.samples, self.features, self.batch_size = samples, features, batch_size
         self.levels, self.radius_s, self.seed, self.augment = levels, radius_s, seed, augment
         self.rank, self.world = 0, 1
+        self.device = torch.device("cpu")
+
+    def on(self, device: torch.device) -> Loader:
+        """A loader of the same batches, on another device: each is sent there while the one before it is used."""
+        loader = copy(self)
+        loader.device = device
+        return loader
 
     def part(self, rank: int, world: int) -> Loader:
         """A loader of the same batches, of each of which it makes what falls to this rank."""
@@ -73,7 +81,7 @@ class Loader:
         first, last = (len(chosen) * rank // self.world for rank in (self.rank, self.rank + 1))
         part = chosen[first:last] or chosen[:1]
         rows = [self.features.rows(sample.video_uid, sample.rows) for sample in part]
-        batch = collate(part, rows, levels=self.levels, radius_s=self.radius_s)
+        batch = collate(part, rows, levels=self.levels, radius_s=self.radius_s).to(self.device)
         return batch if first < last else replace(batch, own=False)
 
     def epoch(self, epoch: int = 0, first: int = 0, every: int = 1) -> Iterator[tuple[Batch, list[Sample]]]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 T = TypeVar("T")
+ALIGNMENT = 16  # bytes
 
 
 def move(value: T, device: torch.device | str) -> T:
@@ -40,3 +41,22 @@ def prepared(value: T) -> T:
         out = replace(value, **{field.name: prepared(getattr(value, field.name)) for field in fields(value)})
         out = out.prepared() if hasattr(value, "prepared") else out
     return out
+
+
+def send(value: T, device: torch.device | str) -> T:
+    """`move` in one transfer: all tensors in one buffer, pinned where the device is a GPU, which is not waited for."""
+    tensors: dict[int, Tensor] = {}
+    mapped(value, lambda tensor: tensors.setdefault(id(tensor), tensor))
+    starts, total = {}, 0
+    for key, tensor in tensors.items():
+        starts[key] = total
+        total += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
+    buffer = torch.empty(total, dtype=torch.uint8, pin_memory=torch.device(device).type == "cuda")
+    for key, tensor in tensors.items():
+        _part(buffer, starts[key], tensor).copy_(tensor)
+    sent = buffer.to(device, non_blocking=True)
+    return mapped(value, lambda tensor: _part(sent, starts[id(tensor)], tensor))
+
+
+def _part(buffer: Tensor, start: int, like: Tensor) -> Tensor:
+    return buffer[start : start + like.nbytes].view(like.dtype).view(like.shape)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -58,8 +59,10 @@ class Edges:
 
     def prepared(self) -> Edges:
         """With what the portable path needs."""
-        if self.sums is not None:
-            return self
+        return self if self.sums is not None else self._prepared
+
+    @cached_property
+    def _prepared(self) -> Edges:
         source, target, distance = (one.cpu().numpy() for one in (self.source, self.target, self.distance_id))
         nodes, edges, exact = len(self.degree), len(source), self.distances.cpu().numpy()
         weight = self.sign.cpu().numpy() / np.maximum(self.degree.cpu().numpy(), 1)[target]

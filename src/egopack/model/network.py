@@ -15,6 +15,7 @@ from egopack.errors import UserError, shown
 from egopack.nn.backbone import Backbone
 from egopack.nn.heads import Neck
 from egopack.nn.interaction import Interaction
+from egopack.nn.sums import is_compiled
 from egopack.params import BackboneParams, Count, Fraction, InteractionParams, Levels, Strict, Width, check
 from egopack.params.checks import TaskName
 from egopack.tasks.base import Outputs, Task, load_task
@@ -92,11 +93,14 @@ class Network(nn.Module):
         """What each support task makes of the backbone's features, which receive no gradient from here (section 5,
         step 2).
         """
-        detached = [level.detach() for level in levels]
-        out = {}
+        detached, out = [level.detach() for level in levels], {}
+        sizes = [len(level) for level in detached]
+        together = None if is_compiled(detached[0]) or len(detached) == 1 else torch.cat(detached)
         for name, support in self.support.items():
-            aligned = task.align([support["neck"](level) for level in detached], batch)  # type: ignore[index]
-            out[name] = self.egopack[name](aligned)
+            neck = support["neck"]  # type: ignore[index]
+            # all levels at once, where every call costs a launch
+            necks = [neck(level) for level in detached] if together is None else neck(together).split(sizes)
+            out[name] = self.egopack[name](task.align(necks, batch))
         return out
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Distance = Literal["cosine", "l2"]
 SIMILARITIES_AT_ONCE = 1 << 22  # bounds the [nodes x prototypes] table that the search holds at a time
+SIMILARITIES_AT_ONCE_PORTABLY = 1 << 27
 
 
 @torch.no_grad()
@@ -31,7 +32,8 @@ def nearest_prototypes(x: Tensor, prototypes: Tensor, k: int, distance: Distance
     if distance == "cosine":
         x, prototypes = F.normalize(x, dim=-1), F.normalize(prototypes, dim=-1)
     values, indices = [], []
-    at_once = max(1, SIMILARITIES_AT_ONCE // len(prototypes))
+    most = SIMILARITIES_AT_ONCE if is_compiled(x) else SIMILARITIES_AT_ONCE_PORTABLY
+    at_once = max(1, most // len(prototypes))
     for rows in [x] if torch.compiler.is_exporting() else x.split(at_once):  # a program takes any number of rows
         near = 1 - rows @ prototypes.T if distance == "cosine" else torch.cdist(rows, prototypes)
         value, index = smallest(near, k)

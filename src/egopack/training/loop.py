@@ -63,9 +63,9 @@ class Losses(nn.Module):
 
     def forward(self, name: str, batch: Batch) -> dict[str, Tensor]:
         weight = float(batch.own)
-        part = replace(batch, total=lambda count: self.ranks.all_reduce(count * weight))
+        part = replace(batch, total=lambda count: self.ranks.all_reduce(count if batch.own else count * weight))
         terms = loss_terms(self.network, name, part, self.precision)
-        return {term: value * weight for term, value in terms.items()}
+        return terms if batch.own else {term: value * weight for term, value in terms.items()}
 
 
 def step(
@@ -90,7 +90,8 @@ def step(
         with nullcontext() if (number, name) == turns[-1] else no_sync(losses):
             terms = losses(name, rounds[number][name])
             # times the ranks, over which gradients are averaged although their parts of the loss add up
-            (torch.stack(list(terms.values())).sum() * ranks.world / len(rounds)).backward()
+            total = torch.stack(list(terms.values())).sum()
+            (total if ranks.world == len(rounds) == 1 else total * ranks.world / len(rounds)).backward()
         found[number][name] = {term: value.detach() for term, value in terms.items()}
     weights = list(network.parameters())
     norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
@@ -243,15 +244,13 @@ def train(
     steps = -(-max(len(loader) for loader in loaders.values()) // extras.accumulate)
     total, warmup = steps * params.epochs, steps * params.warmup_epochs
     rate = partial(learning_rate, total=total, warmup=warmup, lr=params.lr, lr_min=params.lr_min)
-    parts = {name: loader.part(ranks.rank, ranks.world) for name, loader in loaders.items()}
+    parts = {name: loader.part(ranks.rank, ranks.world).on(device) for name, loader in loaders.items()}
     streams = {name: loader.forever(now.step * extras.accumulate) for name, loader in parts.items()}
     while now.step < total and not (extras.patience and now.best.waited >= extras.patience):
         lr = rate(now.step)
         for group in now.optimizer.param_groups:
             group["lr"] = lr
-        batches = [
-            {name: next(stream).to(device) for name, stream in streams.items()} for _ in range(extras.accumulate)
-        ]
+        batches = [{name: next(stream) for name, stream in streams.items()} for _ in range(extras.accumulate)]
         now.current.append(step(network, now.optimizer, batches, params.grad_clip_norm, losses=losses, ranks=ranks))
         now.step += 1
         if device.type == "cpu":

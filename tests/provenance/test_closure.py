@@ -179,7 +179,11 @@ RUNS = [
     *[("evaluate_single", "mq"), ("evaluate_single", "lta"), ("train_multi", "small"), ("evaluate_multi", "small")],
     *[("build_prototypes", "small"), ("train_egopack", "mq"), ("evaluate_egopack", "mq")],
 ]
-READERS = {name for _, name in NO_RESULT} | {"load_all", "code", "process_gb"}  # of params and code, of which notes are taken
+READERS = {name for _, name in NO_RESULT} | {
+    "load_all",
+    "code",
+    "process_gb",
+}  # whose values are noted
 ASIDE = ("egopack.params", "egopack.provenance", "stages._costs", "stages._dvc")
 
 

@@ -10,14 +10,17 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import psutil
 from dvc.exceptions import DvcException
 from dvc.lock import Lock
 from dvc.repo import Repo
 from dvc.repo.reproduce import get_active_graph, plan_repro
+from dvc.rwlock import RWLOCK_FILE, _edit_rwlock
 from dvc.utils.serialize import load_yaml, modify_yaml
 
 from egopack.errors import UserError
@@ -63,6 +66,19 @@ class Pipeline:
         if isinstance(self.repo.lock, Lock):  # the setting core.hardlink_lock has another one
             self.repo.lock = QueuedLock(self.repo.lock.lockfile, friendly=True, wait=True)
         self.repo.scm_context.quiet = True
+        self._forget_the_dead()
+
+    def _forget_the_dead(self) -> None:
+        """Take killed jobs out of DVC's list of who reads and writes what: where nobody buries processes, as in a
+        container without init, DVC takes them for alive.
+        """
+        if not Path(self.repo.tmp_dir, RWLOCK_FILE).exists():
+            return
+        with suppress(DvcException), _edit_rwlock(self.repo.tmp_dir, self.repo.fs, hardlink=False) as lock:
+            for path in [path for path, info in lock["write"].items() if is_dead(info["pid"])]:
+                del lock["write"][path]
+            for path, infos in list(lock["read"].items()):
+                lock["read"][path] = [info for info in infos if not is_dead(info["pid"])]
 
     @cached_property
     def stages(self) -> dict[str, Any]:
@@ -119,6 +135,14 @@ class Pipeline:
                 with modify_yaml(str(partial)) as content:
                     for name in order:
                         content["stages"].move_to_end(name)
+
+
+def is_dead(process: int) -> bool:
+    """Whether there is no such process, or only what is left of it."""
+    try:
+        return bool(psutil.Process(process).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def lock_order() -> list[str]:

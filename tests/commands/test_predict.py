@@ -91,7 +91,7 @@ def test_spoilt_rows_are_told(place: Path) -> None:
     [
         (("nowhere", "features"), "Error: nowhere: not a whole checkpoint: "),
         (("model", "nowhere.npy"), "Error: nowhere.npy: no such file of features"),
-        (("model", "model"), "Error: model: a folder without .pt, .npy, .h5, .hdf5 files"),
+        (("model", "model"), "Error: model: a folder without .pt, .npy, .npz, .h5, .hdf5 files"),
         (("model", "features/kitchen.npy", "features"), "Error: features/kitchen.npy: a second video 'kitchen'"),
         (("model", "features", "--segments", "nowhere.csv"), "Error: nowhere.csv: cannot be read "),
     ],

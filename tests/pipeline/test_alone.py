@@ -36,8 +36,10 @@ def test_a_task_that_no_pack_helps(tmp_path: Path) -> None:
     assert {"index@mq", "train_single@mq", "evaluate_single@mq", "compare"} <= set(ran)
     assert not [stage for stage in ran if "multi" in stage or "egopack" in stage or "prototypes" in stage]
     assert set(ran) == set(clone.run("dvc", "stage", "list", "--name-only").stdout.split())
-    scores = json.loads((clone.path / "metrics/comparison.json").read_text())["mq.map"]
-    assert (scores["multi"], scores["egopack"]) == (None, None)
-    assert scores["single"] is not None
+    single, multi, egopack = (
+        json.loads((clone.path / f"metrics/{regime}.json").read_text()) for regime in ("single", "multi", "egopack")
+    )
+    assert multi.get("mq", {}) == egopack.get("mq", {}) == {}
+    assert single["mq"]["map"] >= 0
     clone.commit()
     assert not [stage for stage in clone.dvc("repro") if "mq" in stage]  # nothing is stale

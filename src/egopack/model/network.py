@@ -94,7 +94,7 @@ class Network(nn.Module):
         step 2).
         """
         detached, out = [level.detach() for level in levels], {}
-        sizes = [len(level) for level in detached]
+        sizes = [level.shape[0] for level in detached]  # len() would fix them in an exported program
         together = None if is_compiled(detached[0]) or len(detached) == 1 else torch.cat(detached)
         for name, support in self.support.items():
             neck = support["neck"]  # type: ignore[index]

@@ -72,9 +72,9 @@ def test_new_task_is_one_file_and_one_block(clone: Clone) -> None:
     }
     assert own <= set(ran)
     assert not [stage for stage in ran if stage.startswith("train") and stage not in own]
-    comparison = read_comparison(clone.path / "metrics", ["toy"])
-    assert comparison["toy.verb_top1"]["egopack"] is not None
-    assert comparison["toy.verb_top1"]["multi"] is None
+    egopack, multi = (json.loads((clone.path / f"metrics/{name}.json").read_text()) for name in ("egopack", "multi"))
+    assert "verb_top1" in egopack["toy"]
+    assert not multi.get("toy")
 
 
 def test_replaced_checkpoint_reruns_what_started_from_it(clone: Clone) -> None:

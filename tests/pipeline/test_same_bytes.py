@@ -26,7 +26,7 @@ def hashes(floor: Floor, forks: Forks, stage: str, *, plain: bool = False) -> di
 @pytest.mark.parametrize("stage", TRAININGS)
 def test_trained_twice(stage: str, floor: Floor, forks: Forks) -> None:
     once = hashes(floor, forks, stage)
-    assert len(once) == 3  # weights, specification, curves
+    assert len(once) == 4  # weights, config, card, curves
     assert hashes(floor, forks, stage) == once
     floor.edit(lambda params: params.update(seed=1))
     other = hashes(floor, forks, stage)

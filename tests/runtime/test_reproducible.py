@@ -78,7 +78,8 @@ for stage in [one.name for one in pkgutil.iter_modules(stages.__path__)]:
         module = importlib.import_module(f"stages.{stage}")
         if hasattr(module, "READS"):
             try:
-                module.main({"tasks": ["ar"], "packs": ["all"], "": []}[module.READS.each], standalone_mode=False)
+                arguments = {"tasks": ["ar"], "helped_by": ["ar"], "packs": ["all"], "": []}
+                module.main(arguments[module.READS.each], standalone_mode=False)
             except Exception as error:
                 end(f"computes nothing: {error}")
         os._exit(0)

@@ -135,11 +135,13 @@ def test_a_name_that_is_no_text_is_shown(tmp_path: Path) -> None:
 
 
 def test_tests_do_not_see_the_users_settings(tmp_path: Path) -> None:
-    """The home of this session is an empty one, wherever git and DVC look for settings."""
+    """The home of this session has a name for git and nothing else, wherever git and DVC look for settings."""
     scopes = subprocess.run(
         ["git", "config", "--list", "--show-scope"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert {line.split()[0] for line in scopes.stdout.splitlines()} <= {"command"}
+    found = {tuple(line.split(maxsplit=1)) for line in scopes.stdout.splitlines()}
+    own = {("global", "user.name=test"), ("global", "user.email=test@example.org")}
+    assert {scope for scope, _ in found - own} <= {"command"}
     for level in ("--global", "--system"):
         program = [sys.executable, "-m", "dvc", "config", level, "--list"]
         assert subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=True).stdout == ""

@@ -178,6 +178,7 @@ def test_many_runs_elsewhere(clone: Clone) -> None:
     assert len(re.findall("Queued", clone.run("dvc", "queue", "status").stdout)) == 4
     clone.run("dvc", "queue", "remove", "--all")
     (submitted,) = [command for command in told if command[0] == "sbatch"]
+    before = clone.git("rev-parse", "HEAD").strip()
     clone.edit(lambda params: params["data"].update(root=str(clone.path / "data/raw/synthetic")))
     clone.commit()
     clone.environment["SLURM_ARRAY_TASK_ID"] = "3"
@@ -185,6 +186,7 @@ def test_many_runs_elsewhere(clone: Clone) -> None:
         said = clone.run("bash", "-c", submitted[submitted.index("--wrap") + 1]).stdout
     finally:
         del clone.environment["SLURM_ARRAY_TASK_ID"]
+        clone.git("reset", "--quiet", "--hard", before)
     trained = set(re.findall(r"Running stage '(train\S+)'", said))
     assert len(trained) == 3 + 2 * len(TASKS)
     assert "Stage 'index@mq' is cached" in said or "Stage 'index@mq' didn't change" in said
@@ -202,7 +204,7 @@ def test_an_experiment_side_by_side(clone: Clone) -> None:
         clone.git("config", f"user.{key}", "test")
     clone.run("dvc", "exp", "save", "--name", "slow")
     (shown,) = [one for one in json.loads(clone.run("dvc", "exp", "show", "--json").stdout) if one.get("experiments")]
-    assert [one["name"] for one in shown["experiments"]] == ["slow"]
+    assert "slow" in [one["name"] for one in shown["experiments"]]
     changed = json.loads(clone.run("dvc", "params", "diff", "HEAD", "slow", "--json").stdout)
     (params,) = changed.values()
     assert {key: (one["old"], one["new"]) for key, one in params.items()} == {"tasks.mq.train.lr": (2e-3, 1e-5)}

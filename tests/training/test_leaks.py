@@ -24,6 +24,7 @@ STEPS, EVALUATIONS, MIB = 2000, 200, 2**20
 
 def test_memory_is_flat_and_threads_end() -> None:
     process, loaders, network = psutil.Process(), loaders_of(tasks=("ar",)), small.network_of("ar")
+    gc.collect()
     threads, files = threading.active_count(), process.num_fds()
     used: list[int] = []
 
@@ -43,7 +44,7 @@ def test_memory_is_flat_and_threads_end() -> None:
             used.append(process.memory_info().rss)
     assert len(used) == STEPS / 100 + EVALUATIONS / 20
     assert max(used[2:]) - used[2] < 0.02 * used[2], [one // MIB for one in used]
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads  # other tests' may end meanwhile
     assert process.num_fds() <= files
 
 

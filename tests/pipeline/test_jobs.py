@@ -83,7 +83,7 @@ def test_a_failure_leaves_out_what_needs_it(clone: Clone) -> None:
     file = clone.path / "src/egopack/tasks/mq.py"
     code = file.read_text()
     file.write_text(code.replace('"map": 100 * float', '"map": 1 / 0 * float'))
-    clone.edit(lambda params: params["tasks"]["ar"]["train"].update(lr=3e-3))
+    clone.edit(lambda params: params["tasks"]["ar"]["train"].update(lr=3.7e-3))
     done = clone.run(*REPRO, check=False)
     assert done.returncode == 1
     assert {"train_single@ar", "evaluate_single@ar"} <= ran(done.stdout)

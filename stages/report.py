@@ -28,7 +28,7 @@ def main(with_costs: bool) -> str:
     params = load(READS)
     from egopack.files import atomic_path, digest
     from egopack.report.build import build
-    from egopack.report.costs import costs
+    from egopack.report.overview import costs
     from egopack.report.page import Section
     from egopack.tasks.base import check_task
     from stages._costs import commit

@@ -15,7 +15,7 @@ from egopack.errors import UserError
 from egopack.evaluation.comparison import COLUMNS
 from egopack.files import read_json, write_json
 from egopack.labels import UNLABELLED
-from egopack.report.costs import costs
+from egopack.report.overview import costs
 from tests.report.conftest import Pipeline, with_params
 from tests.report.test_timeline import Elements
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from egopack.errors import UserError
-from egopack.report.study import study
+from egopack.report.overview import study
 from tests.report.conftest import Pipeline
 
 PLAN = """\

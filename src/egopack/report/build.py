@@ -14,10 +14,9 @@ from egopack.report.classes import actions, changes
 from egopack.report.clips import timelines
 from egopack.report.consulted import prototypes
 from egopack.report.moments import moments
-from egopack.report.overview import comparison, curves, data, settings
+from egopack.report.overview import comparison, curves, data, settings, study
 from egopack.report.page import Section, page
 from egopack.report.results import Folders, Results, TaskResults, read_results
-from egopack.report.study import study
 from egopack.report.tables import digits, table
 from egopack.report.times import anticipation, keyframes
 

@@ -1,17 +1,25 @@
-"""What the report tells of all tasks alike: the comparison, learning curves, the data, the settings."""
+"""What the report tells of all tasks alike: the comparison, learning curves, the data, the
+settings; a study, where one ran; what each stage took.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 from pydantic import BaseModel
 
+from egopack.errors import UserError
 from egopack.evaluation.comparison import ARROWS, COLUMNS, unit
+from egopack.evaluation.paired import differences
+from egopack.files import read_json
+from egopack.params.study import load_study
 from egopack.report.figures import Line, lines
 from egopack.report.results import REGIMES, Results
 from egopack.report.tables import digits, figure, table
+from egopack.tasks.base import load_task
 
 if TYPE_CHECKING:
     from egopack.params import Params
@@ -28,6 +36,8 @@ PAPER = {
 }
 MODELS = ("data", "synthetic", "backbone", "interaction", "prototypes", "multi", "comparison", "runtime")
 NO_RESULT = ("data.root", "data.shard_mb", *(f"runtime.{name}" for name in ("device", "threads", "save_every")))
+
+STUDIED = ("question", "variant", "seed", "regime", "task", "metric", "value")  # of a study's file of runs
 
 
 def comparison(results: Results) -> Markup:
@@ -144,3 +154,53 @@ def defaults_of(model: BaseModel, prefix: str = "") -> dict[str, Any]:
         elif not field.is_required():
             found[key] = field.get_default(call_default_factory=True, validated_data={})
     return found
+
+
+def study(runs: Path, plan: Path) -> Markup | None:
+    """A table for each question of the plan that has runs; None where no study ran.
+
+    Raises:
+        UserError: the file of runs lacks a column, or the plan cannot be read.
+    """
+    import pandas as pd
+
+    if not runs.is_file():
+        return None
+    rows = pd.read_csv(runs)
+    lacking = [name for name in STUDIED if name not in rows]
+    if lacking:
+        raise UserError(f"{runs}: no column {', '.join(lacking)}; python -m stages.study writes {', '.join(STUDIED)}")
+    parts = []
+    for name, question in load_study(plan).questions.items():
+        own = rows[rows["question"] == name]
+        if not len(own):
+            continue
+        found = [
+            [
+                f"{row.task} {row.metric} {ARROWS[load_task(row.task).headline[row.metric]]}",
+                unit(row.metric),
+                *(row.better, digits(row.mean_better), row.than, digits(row.mean_than), row.seeds),
+                interval(row.difference, row.half_width),
+            ]
+            for row in differences(own, question).itertuples()
+        ]
+        header = ["metric", "unit", "better?", "mean", "than", "mean", "seeds", "gain [95% interval]"]
+        words = f"{question.about} Seeds: {question.seeds}. A positive gain is in favor of the first, whichever way "
+        words += "the metric counts; intervals are paired by seed and widened for the number of metrics."
+        parts.append(figure(table(header, found, name), words))
+    return Markup("").join(parts) if parts else None
+
+
+def interval(mean: float, half_width: float) -> str:
+    """A mean and its interval."""
+    return f"{mean:+.3g} [{mean - half_width:+.3g}, {mean + half_width:+.3g}]"
+
+
+def costs(folder: Path) -> Markup:
+    """A table of the stages' times and memory, the dearest first."""
+    found = {path.stem: read_json(path) for path in sorted(folder.glob("*.json"))}
+    order = sorted(found, key=lambda name: (-found[name]["seconds"], name))
+    rows = [[name, f"{found[name]['seconds']:.1f}", f"{found[name]['memory_gb']:.2f}"] for name in order]
+    total = sum(one["seconds"] for one in found.values())
+    words = f"The last time that each of these stages ran on this machine; together {total / 60:.1f} min."
+    return figure(table(["stage", "time (s)", "memory, most (GB)"], rows, "what each stage took"), words)

@@ -230,13 +230,7 @@ def train(
         NotFiniteError: a loss or gradient is not finite; the weights are then those of before.
     """
     extras = params.extras
-    network.to(device).train()
-    freeze(network, extras.freeze)
-    losses = data_parallel(Losses(network, precision, ranks), ranks)
-    if not ranks.is_main:
-        torch.manual_seed(torch.initial_seed() + ranks.rank)  # other dropout in another part of the batch
-    now = TrainingState(network, make_optimizer(network, params), device, ranks)
-    now.average = EMA(network, extras.ema_decay) if extras.ema_decay else None
+    losses, now = begin(network, params, device, precision, ranks)
     if scratch is not None and now.resume(scratch):
         on_resume(now.step)
         for report in now.reports:
@@ -271,6 +265,20 @@ def train(
         stream.close()
     network.load_state_dict(now.best.weights or now.chosen_weights())
     return now.reports
+
+
+def begin(
+    network: Network, params: OptimizerParams, device: torch.device, precision: str, ranks: Ranks
+) -> tuple[nn.Module, TrainingState]:
+    """The losses as the ranks run them side by side, and the state of a training that has done no step."""
+    network.to(device).train()
+    freeze(network, params.extras.freeze)
+    losses = data_parallel(Losses(network, precision, ranks), ranks)
+    if not ranks.is_main:
+        torch.manual_seed(torch.initial_seed() + ranks.rank)  # other dropout in another part of the batch
+    now = TrainingState(network, make_optimizer(network, params), device, ranks)
+    now.average = EMA(network, params.extras.ema_decay) if params.extras.ema_decay else None
+    return losses, now
 
 
 def evaluates_after(done: int, epochs: int, every: int) -> bool:

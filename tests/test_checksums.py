@@ -9,6 +9,7 @@ import pytest
 
 from egopack import checksums
 from egopack.checksums import Checksums
+from tests.support.full_disk import full_disk
 
 
 @pytest.fixture
@@ -100,3 +101,16 @@ def test_names_that_are_not_utf8(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with Checksums(tmp_path / "n.json") as known:
         assert known.of(os.fsdecode(path)) == hashlib.sha256(b"one").hexdigest()
     assert not (tmp_path / "n.json").exists()
+
+
+def test_a_note_that_cannot_be_written_hides_no_error(
+    tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checksums, "SETTLED_NS", 0)
+    path = tmp_path / "a"
+    path.write_bytes(b"one")
+    with full_disk(10), pytest.raises(FileNotFoundError), Checksums(tmp_path / "n.json") as known:
+        [known.of(path), known.of(tmp_path / "gone")]
+    with full_disk(10), pytest.raises(OSError, match="too large"), Checksums(tmp_path / "n.json") as known:
+        known.of(path)
+    assert read == ["a", "a"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
@@ -50,7 +51,8 @@ class Checksums:
     ) -> None:
         if self.note is not None and any(self._known.get(name) != entry for name, entry in self._fresh.items()):
             noted = _read(self.note) | self._fresh
-            write_json(self.note, {name: entry for name, entry in noted.items() if os.path.exists(name)})
+            with suppress(OSError) if error else nullcontext():  # a full disk: what ended the block says more
+                write_json(self.note, {name: entry for name, entry in noted.items() if os.path.exists(name)})
 
 
 def _mark(path: Path | str) -> list[int]:

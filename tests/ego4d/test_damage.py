@@ -17,6 +17,7 @@ import pytest
 import torch
 from click.testing import Result
 
+from egopack import checksums
 from tests.support.full_disk import full_disk
 from tests.support.workplace import SETTINGS, Workplace
 
@@ -427,7 +428,10 @@ def test_a_feature_set_that_cannot_be_used_ends_the_run_in_one_line(name: str, w
 
 
 @pytest.mark.parametrize("room", [10, 9000, 40_000])
-def test_a_disk_that_fills_while_a_shard_is_written(room: int, workplace: Workplace) -> None:
+def test_a_disk_that_fills_while_a_shard_is_written(
+    room: int, workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checksums, "SETTLED_NS", 0)  # so that the note of checksums is to be written too
     with full_disk(room):
         done = workplace.run("shard")
     assert one_line(done).startswith("data/shards/shard-00000.h5: File too large")

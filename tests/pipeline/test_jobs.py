@@ -159,7 +159,8 @@ def test_killed_at_random_moments(clone: Clone, tmp_path: Path) -> None:
     for _ in range(3):
         begun = Begun(clone, tmp_path / "output", *REPRO)
         time.sleep(float(generator.uniform(1, 12)))
-        assert begun.send(signal.SIGKILL) in (-signal.SIGKILL, 0)
+        status = begun.send(signal.SIGKILL)
+        assert status in (-signal.SIGKILL, 0) or "dvc.lock" in begun.said(), begun.said()
         wait_for_the_end_of_all(clone)
         (clone.path / ".dvc/tmp/rwlock").unlink(missing_ok=True)  # as the README says where it is cut short
     done = clone.run(*REPRO, check=False)

@@ -44,7 +44,9 @@ def main(root: Path | None, rows: bool, full: bool) -> None:
     with progress(0, "rows", "video") as bar:
         told = counting(bar)
         splits = read_splits(SPLIT)
-        report, problems = check_data(folder, data, blocks, splits, storage=storage, progress=told)
+        report, problems = check_data(
+            folder, data, blocks, splits, budgets=params.labelled, storage=storage, progress=told
+        )
     if full:
         with progress(0, "checksums", "file") as bar, Checksums(original(SCRATCH) / NOTE, again=True) as read:
             problems += check_content(folder, data, blocks, MANIFEST, read, counting(bar))

@@ -10,7 +10,7 @@ from stages._inputs import Reads, load
 READS = Reads(
     (
         *("data.source", "data.version", "data.file", "data.split", "data.features", "data.tolerate"),
-        *("tasks.{task}.annotations", "tasks.{task}.samples"),
+        *("tasks.{task}.annotations", "tasks.{task}.samples", "labelled.{task}"),
     ),
     tasks=("{task}",),
     each="tasks",
@@ -43,6 +43,7 @@ def main(task: str) -> str:
         params.data.features,
         SAMPLES / task,
         params.data.tolerate,
+        params.labelled.get(task),
     )
     counts = (
         f"{part['samples']} {split}" + "".join(f" (no label for {kind})" for kind in without_labels(part))

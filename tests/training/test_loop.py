@@ -50,6 +50,21 @@ def test_the_same_seed_gives_the_same_weights_and_another_others() -> None:
     assert trained("pnr", "mq", init=1) != first
 
 
+def test_an_epoch_of_so_many_steps_changes_reports_alone() -> None:
+    """Three batches are there: epochs of 1, 2 and 4 steps end before, inside and after a pass over them."""
+    found = []
+    for epochs, steps in ((8, 1), (4, 2), (2, 4)):
+        network, told = small.network_of("pnr"), list[tuple[int, int]]()
+        params = OptimizerParams(epochs=epochs, epoch_steps=steps, warmup_epochs=0, lr=0.01)
+        loaders = loaders_of("pnr")
+        assert len(loaders["pnr"]) == 3
+        reports = train(network, loaders, params, device=CPU, on_step=lambda *step, told=told: told.append(step))
+        assert told == [(step, 8) for step in range(1, 9)]
+        assert len(reports) == epochs
+        found.append(fingerprint(network))
+    assert len(set(found)) == 1
+
+
 def test_training_lowers_the_loss() -> None:
     reports: list[EpochReport] = []
     params = OptimizerParams(epochs=40, warmup_epochs=1, lr=0.02)

@@ -17,7 +17,7 @@ from egopack.params.checks import (
     Width,
     check,
 )
-from egopack.params.data import DataParams, FeatureSet, SplitParams, SyntheticParams, Tolerable
+from egopack.params.data import BudgetParams, DataParams, FeatureSet, SplitParams, SyntheticParams, Tolerable
 from egopack.params.load import Params, load_params
 from egopack.params.model import (
     BackboneParams,
@@ -33,6 +33,7 @@ from egopack.params.training import ExtrasParams, MultiParams, OptimizerParams, 
 __all__ = [
     "AnyBlock",
     "BackboneParams",
+    "BudgetParams",
     "ComparisonParams",
     "ConvParams",
     "Count",

@@ -63,6 +63,18 @@ class DataParams(Strict):
     )
 
 
+class BudgetParams(Strict):
+    """A task's budget of labels: which videos of the training split it has them on."""
+
+    videos: CountOrZero = Field(
+        0, description="the first so many, in an order that is the same for all tasks; 0 is all that are left"
+    )
+    skip: CountOrZero = Field(
+        0, description="videos at the beginning of that order without labels: what others have, for disjoint tasks"
+    )
+    seed: Seed = Field(0, description="draws the order")
+
+
 class SyntheticParams(Strict):
     """Size and difficulty of the built-in corpus (src/egopack/synthetic/world.py)."""
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from egopack.errors import UserError
 from egopack.params.checks import Name, Seed, Strict, TaskName, check
-from egopack.params.data import DataParams, SyntheticParams
+from egopack.params.data import BudgetParams, DataParams, SyntheticParams
 from egopack.params.model import BackboneParams, InteractionParams, PrototypesParams
 from egopack.params.tasks import AnyBlock, ComparisonParams, ReportParams
 from egopack.params.training import MultiParams, RuntimeParams
@@ -29,6 +29,11 @@ class Params(Strict):
     )
     data: DataParams = Field(description="the raw data")
     synthetic: SyntheticParams = Field(description="the built-in corpus")
+    labelled: dict[TaskName, BudgetParams] = Field(
+        {},
+        description="budgets of labels by task, of whatever data; a task that is not named has all labels, as all have "
+        "in validation",
+    )
     backbone: BackboneParams = Field(description="the shared network")
     multi: MultiParams = Field(description="multi-task training")
     interaction: InteractionParams = Field(description="how features consult prototypes")
@@ -62,6 +67,9 @@ class Params(Strict):
                     raise ValueError(f"packs.{pack}: {member!r} is not one of the tasks {', '.join(self.tasks)}")
             if not members or len(set(members)) < len(members):
                 raise ValueError(f"packs.{pack}: {members!r} must name each of its tasks once")
+        for task in self.labelled:
+            if task not in self.tasks:
+                raise ValueError(f"labelled.{task}: {task!r} is not one of the tasks {', '.join(self.tasks)}")
         self._help_fits()
         shown = self.comparison.multi_pack
         if shown is not None and shown not in self.packs:

@@ -46,6 +46,11 @@ class OptimizerParams(Strict):
     """Adam and the learning rate as a function of the step (section 5 of the method)."""
 
     epochs: CountOrZero = Field(description="epochs; 0, only with extras.start_from, keeps its weights as they are")
+    epoch_steps: CountOrZero = Field(
+        0,
+        description="updates in an epoch, however many samples there are; 0 is one pass over the task that has "
+        "most batches",
+    )
     warmup_epochs: CountOrZero = Field(description="epochs in which the learning rate rises; at most `epochs`")
     lr: Positive = Field(description="learning rate at the end of the warmup, the highest")
     lr_min: NonNegative = Field(1e-8, description="learning rate at the end, to which a cosine leads from the highest")

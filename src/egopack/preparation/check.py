@@ -21,7 +21,7 @@ from egopack.errors import RefusedError, UserError
 from egopack.files import read_json
 from egopack.footage.sources import check_files, families, open_annotations
 from egopack.footage.sources import manifests as fingerprints
-from egopack.params import DataParams, FeatureSet, TaskBlock
+from egopack.params import BudgetParams, DataParams, FeatureSet, TaskBlock
 from egopack.preparation.disagreements import Problem, judged, of_sets
 from egopack.preparation.index import SplitReport, index_split, nothing_usable, without_labels
 from egopack.preparation.shards import ZEROED
@@ -66,12 +66,13 @@ def check_data(
     blocks: Mapping[str, TaskBlock],
     splits: Mapping[str, str],
     *,
+    budgets: Mapping[str, BudgetParams] | None = None,
     storage: str | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> tuple[Report, list[str]]:
     """Count what every task finds under `root`, and say what stands in the way of training, one line each.
 
-    `splits` are those of videos that were drawn before.
+    `splits` are those of videos that were drawn before, `budgets` of labels those of tasks that have one.
     Of the feature files the headers are read; with `storage` (float16, float32) all rows too, as for the shards.
     """
     problems: list[str] = []
@@ -97,7 +98,8 @@ def check_data(
         return report, list(dict.fromkeys([*problems, str(error)]))
     about_sets = _check_sets(features, videos, annotations, data.tolerate, problems)
     for name, block in blocks.items():
-        found, about = _check_task(name, block, annotations, rows, features, data.tolerate, problems)
+        budget = (budgets or {}).get(name)
+        found, about = _check_task(name, block, annotations, rows, features, data.tolerate, budget, problems)
         report["tasks"][name] = found
         # that rows do not fit their videos is told once, of the set
         problems += [text for kind, text in about if not (about_sets and kind == "rows")]
@@ -237,6 +239,7 @@ def _check_task(
     rows: Mapping[str, int],
     features: Features,
     tolerated: Collection[str],
+    budget: BudgetParams | None,
     problems: list[str],
 ) -> tuple[dict[str, SplitReport], list[Problem]]:
     """The report of a task, split by split, and in what its files contradict themselves; a file that cannot be trusted
@@ -247,7 +250,7 @@ def _check_task(
     task = load_task(name)
     for split in SPLITS:
         try:
-            _, report[split], wrong = index_split(task, block, annotations, rows, features, split, tolerated)
+            _, report[split], wrong = index_split(task, block, annotations, rows, features, split, tolerated, budget)
         except UserError as error:
             problems.append(str(error))
             report[split] = {"found": {}, "samples": 0, "labels": {}, "skipped": {}, "differing": {}, "lacking": []}

@@ -14,10 +14,12 @@ from egopack.ego4d.layout import SPLITS
 from egopack.ego4d.skips import Skipped, Skips
 from egopack.errors import UserError
 from egopack.files import write_json
-from egopack.params import FeatureSet, TaskBlock
+from egopack.params import BudgetParams, FeatureSet, TaskBlock
+from egopack.preparation.budget import within
 from egopack.preparation.disagreements import Problem, judged, of_videos
 from egopack.tasks.base import SampleSource, Task
 
+TRAIN = SPLITS[0]
 NEEDED = ("train", "val")  # a challenge's test split may be absent from a user's plans; these may not be empty
 
 
@@ -41,10 +43,12 @@ def index_task(
     features: Mapping[str, FeatureSet],
     folder: Path,
     tolerated: Collection[str] = (),
+    budget: BudgetParams | None = None,
 ) -> dict[str, SplitReport]:
     """Write <folder>/<split>.h5, labels.json and report.json; return the report.
 
-    `rows` is how many feature rows each video has, on the grid of the first of the feature sets.
+    `rows` is how many feature rows each video has, on the grid of the first of the feature sets; a `budget` says on
+    which of the training videos the task has labels.
 
     Raises:
         UserError: an annotation file cannot be trusted, a split that training needs has no sample or no label, or files
@@ -54,7 +58,9 @@ def index_task(
     found: dict[str, list[Sample]] = {}
     problems: list[Problem] = []
     for split in SPLITS:
-        found[split], report[split], wrong = index_split(task, block, annotations, rows, features, split, tolerated)
+        found[split], report[split], wrong = index_split(
+            task, block, annotations, rows, features, split, tolerated, budget
+        )
         problems += wrong
         lacking = nothing_usable(name, block, split, report)
         if lacking:
@@ -78,11 +84,14 @@ def index_split(
     features: Mapping[str, FeatureSet],
     split: str,
     tolerated: Collection[str] = (),
+    budget: BudgetParams | None = None,
 ) -> tuple[list[Sample], SplitReport, list[Problem]]:
     """The samples of a split, its part of the report, and what the files as a whole contradict themselves in."""
     name, first = next(iter(features.items()))
     source = SampleSource(annotations.of(block.annotations), rows, Grid(first.stride, first.fps), Skips())
     samples = distinct(task.samples(source, split, block), source.skips)
+    if budget is not None and split == TRAIN:
+        samples = within(samples, budget, source.skips)
     given = of_videos(name, first, rows, annotations.footage(), sorted(source.asked))
     given += annotations.twice(block.annotations, split, first.fps)
     differing, problems = judged(given, tolerated)

@@ -219,7 +219,8 @@ def train(
     precision: str = "fp32",
     ranks: Ranks = ALONE,
 ) -> list[EpochReport]:
-    """Train `network` in place for `params.epochs` epochs, each as long as the longest loader; the others cycle.
+    """Train `network` in place for `params.epochs` epochs, each as long as the longest loader, or of as many updates as
+    `params.epoch_steps` says; loaders that end before cycle.
 
     With `scratch`, states are saved on the way and a run that was stopped resumes from the last; `on_epoch` is then
     told of the epochs before it too, after `on_resume`. `evaluate` is called as `params.extras.evaluate_every` says.
@@ -235,7 +236,7 @@ def train(
         on_resume(now.step)
         for report in now.reports:
             on_epoch(report)
-    steps = -(-max(len(loader) for loader in loaders.values()) // extras.accumulate)
+    steps = params.epoch_steps or -(-max(len(loader) for loader in loaders.values()) // extras.accumulate)
     total, warmup = steps * params.epochs, steps * params.warmup_epochs
     rate = partial(learning_rate, total=total, warmup=warmup, lr=params.lr, lr_min=params.lr_min)
     parts = {name: loader.part(ranks.rank, ranks.world).on(device) for name, loader in loaders.items()}

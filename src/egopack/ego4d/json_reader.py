@@ -111,10 +111,15 @@ def read_text(path: Path) -> str:
 
 def read_object(path: Path | str) -> Item:
     """The object at a file's top level; UserError for a file that is missing, cut short or holds anything else."""
+    return Item(Path(path), read_value(path))
+
+
+def read_value(path: Path | str) -> Any:
+    """What a file holds, whatever it is; UserError for one that is missing or cut short."""
     path = Path(path)
     text = read_text(path)
     try:
-        data = json.loads(text)
+        return json.loads(text)
     except RecursionError:
         raise UserError(f"{path}: nested too deeply to be an annotation file; fetch the file again") from None
     except json.JSONDecodeError as error:
@@ -122,4 +127,3 @@ def read_object(path: Path | str) -> Item:
         raise UserError(f"{path}: not whole JSON at {place} ({error.msg}); fetch the file again") from None
     except ValueError as error:
         raise UserError(f"{path}: not JSON ({error}); fetch the file again") from None
-    return Item(path, data)

@@ -11,9 +11,10 @@ import pytest
 from egopack.data.samples import Sample
 from egopack.data.splits import read_split
 from egopack.ego4d.skips import Skips
+from egopack.ego4d.sources.videos import Footage
 from egopack.errors import UserError
 from egopack.params import BudgetParams
-from egopack.preparation.budget import BEYOND, within
+from egopack.preparation.budget import BEYOND, ELSEWHERE, from_sites, within
 from egopack.preparation.index import index_task
 from egopack.tasks.base import check_task
 from tests.preparation.test_index import task_of
@@ -81,6 +82,29 @@ def test_validation_has_all_labels(tmp_path: Path) -> None:
 def test_a_budget_that_leaves_nothing_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"no usable sample in split 'train' .*24 {BEYOND}"):
         indexed(tmp_path, BudgetParams(videos=3, skip=12))
+
+
+def test_the_videos_of_a_site() -> None:
+    about = {f"v{index}": Footage(None, None, None, {}, f"site{index % 3}") for index in range(9)}
+    skips = Skips()
+    kept = from_sites(SAMPLES, BudgetParams(sites=("site1", "nowhere")), about, skips)
+    assert [sample.key for sample in kept] == ["a1", "a4", "a7", "b1", "b4", "b7"]
+    assert skips.to_dict()[ELSEWHERE]["count"] == 18
+    assert from_sites(SAMPLES, BudgetParams(videos=2), {}, skips) == SAMPLES
+
+
+def test_a_site_holds_in_validation_too_and_is_what_a_budget_counts_in(tmp_path: Path) -> None:
+    class Sited(small.FakeAnnotations):
+        def footage(self) -> dict[str, Footage]:
+            return {f"v{index}": Footage(None, None, None, {}, f"site{index % 2}") for index in range(12)}
+
+    samples = dict.fromkeys(("train", "val", "test_unannotated"), SAMPLES)
+    block, source = check_task("ar", VALID["tasks"]["ar"]), small.source_of(Sited())
+    budget = BudgetParams(sites=("site1",), videos=4)
+    index_task("ar", task_of(samples), block, source.annotations, {}, small.FEATURES, tmp_path, budget=budget)
+    found = {split: {int(one.video_uid[1:]) for one in read_split(tmp_path, split)} for split in samples}
+    assert [len(found[split]) for split in samples] == [4, 6, 12]
+    assert all(index % 2 for index in found["train"] | found["val"])
 
 
 def test_a_task_that_is_not_there(tmp_path: Path) -> None:

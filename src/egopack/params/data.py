@@ -73,6 +73,11 @@ class BudgetParams(Strict):
         0, description="videos at the beginning of that order without labels: what others have, for disjoint tasks"
     )
     seed: Seed = Field(0, description="draws the order")
+    sites: tuple[str, ...] = Field(
+        (),
+        description="sites whose videos alone the task trains on and is validated on: video_source in ego4d.json; "
+        "empty is all of them",
+    )
 
 
 class SyntheticParams(Strict):
@@ -80,6 +85,16 @@ class SyntheticParams(Strict):
 
     seed: Seed = Field(0, description="draws the videos: another seed is other footage of the same world")
     world: Seed = Field(0, description="draws what the videos have in common: what follows what, how features look")
+    sites: Annotated[int, Field(ge=1, le=1000)] = Field(
+        1, description="sites that the videos are from, dealt in turn; more than one stand in ego4d.json"
+    )
+    sharing: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0, description="how much of its world a site has in common with the first: 1 is all, 0 nothing"
+    )
+    tail: Annotated[float, Field(ge=0, le=4)] = Field(
+        0.0,
+        description="how much more unequal verbs, and the nouns of a verb, are in number; 1 is as in EPIC-KITCHENS-100",
+    )
     train_videos: Count = Field(60, description="videos of the train split")
     val_videos: Count = Field(72, description="videos of the val split")
     test_videos: CountOrZero = Field(6, description="videos of the test split, which has no labels")

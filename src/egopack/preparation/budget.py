@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from egopack.data.samples import Sample
 from egopack.ego4d.skips import Skips
+from egopack.ego4d.sources.videos import Footage
 from egopack.params import BudgetParams
 
 BEYOND = "sample of a video beyond the budget of labels"
+ELSEWHERE = "sample of a video from another site than those of labelled"
 
 
 def ordered(uids: Iterable[str], seed: int) -> list[str]:
@@ -27,3 +29,17 @@ def within(samples: Sequence[Sample], budget: BudgetParams, skips: Skips) -> lis
         if sample.video_uid not in chosen:
             skips.add(BEYOND, sample.key)
     return [sample for sample in samples if sample.video_uid in chosen]
+
+
+def from_sites(
+    samples: Sequence[Sample], budget: BudgetParams, footage: Mapping[str, Footage], skips: Skips
+) -> list[Sample]:
+    """The samples of videos from the sites of a budget, in their order; the others are counted as skipped."""
+    if not budget.sites:
+        return list(samples)
+    kept = [sample for sample in samples if (one := footage.get(sample.video_uid)) and one.site in budget.sites]
+    inside = {sample.key for sample in kept}
+    for sample in samples:
+        if sample.key not in inside:
+            skips.add(ELSEWHERE, sample.key)
+    return kept

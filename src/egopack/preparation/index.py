@@ -15,7 +15,7 @@ from egopack.ego4d.skips import Skipped, Skips
 from egopack.errors import UserError
 from egopack.files import write_json
 from egopack.params import BudgetParams, FeatureSet, TaskBlock
-from egopack.preparation.budget import within
+from egopack.preparation.budget import from_sites, within
 from egopack.preparation.disagreements import Problem, judged, of_videos
 from egopack.tasks.base import SampleSource, Task
 
@@ -90,8 +90,9 @@ def index_split(
     name, first = next(iter(features.items()))
     source = SampleSource(annotations.of(block.annotations), rows, Grid(first.stride, first.fps), Skips())
     samples = distinct(task.samples(source, split, block), source.skips)
-    if budget is not None and split == TRAIN:
-        samples = within(samples, budget, source.skips)
+    if budget is not None and split in NEEDED:
+        samples = from_sites(samples, budget, annotations.footage(), source.skips)
+        samples = within(samples, budget, source.skips) if split == TRAIN else samples
     given = of_videos(name, first, rows, annotations.footage(), sorted(source.asked))
     given += annotations.twice(block.annotations, split, first.fps)
     differing, problems = judged(given, tolerated)

@@ -25,6 +25,7 @@ class Video:
     timeline: Timeline
     clip_uids: tuple[str, ...]  # of its LTA clips
     rng: np.random.Generator
+    site: int = 0
 
 
 def uid(rng: np.random.Generator) -> str:

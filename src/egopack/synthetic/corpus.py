@@ -31,13 +31,14 @@ from egopack.synthetic.annotations import (
     uid,
     windows,
 )
-from egopack.synthetic.world import FPS, SCENARIOS, STRIDE, World, build_world, render, simulate
+from egopack.synthetic.sites import site_name, site_worlds
+from egopack.synthetic.world import FPS, SCENARIOS, STRIDE, World, render, simulate
 
 SPLITS = {"train": "train", "val": "val", "test": "test_unannotated"}  # in a row, in a file's name
 HEADER = {"version": "1", "date": "220216", "description": "Built-in synthetic corpus"}
 
 
-def _metadata(videos: list[Video]) -> Row:
+def _metadata(videos: list[Video], settings: SyntheticParams) -> Row:
     rows = []
     for video in videos:
         frames = video.timeline.frames
@@ -47,7 +48,8 @@ def _metadata(videos: list[Video]) -> Row:
             "duration_sec": floor(10 * frames / FPS) / 10,
             "scenarios": [SCENARIOS[video.timeline.scenario]],
         }
-        rows.append(row | {"video_metadata": meta, "split_em": video.split, "split_fho": "multi", "is_stereo": False})
+        row |= {"video_metadata": meta, "split_em": video.split, "split_fho": "multi", "is_stereo": False}
+        rows.append(row | ({"video_source": site_name(video.site)} if settings.sites > 1 else {}))
     return HEADER | {"videos": rows, "clips": []}
 
 
@@ -122,7 +124,7 @@ def _moments(videos: list[Video], world: World, settings: SyntheticParams, rng: 
 def _write_annotations(
     folder: Path, videos: list[Video], world: World, settings: SyntheticParams, rng: np.random.Generator
 ) -> Row:
-    """All JSON files of one version. Returns the counts per split."""
+    """All JSON files of one version, with the names that the classes of `world` have. Returns the counts per split."""
 
     def write(name: str, value: Any) -> None:
         (folder / f"{name}.json").write_text(json.dumps(value, ensure_ascii=False, allow_nan=False), encoding="utf-8")
@@ -149,32 +151,32 @@ def _write_annotations(
         }
     write("fho_lta_taxonomy", {"verbs": world.verbs, "nouns": world.nouns})
     write("narration", narrations(videos, world, rng, settings.quirk_rate))
-    write("ego4d", _metadata(videos))
+    write("ego4d", _metadata(videos, settings))
     return summary
 
 
-def _videos(settings: SyntheticParams, world: World, seeds: list[np.random.SeedSequence]) -> list[Video]:
+def _videos(settings: SyntheticParams, worlds: list[World], seeds: list[np.random.SeedSequence]) -> list[Video]:
     counts = (settings.train_videos, settings.val_videos, settings.test_videos)
-    splits = [split for split, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
+    places = [(split, k % settings.sites) for split, count in zip(SPLITS, counts, strict=True) for k in range(count)]
     videos = []
-    for split, seed in zip(splits, seeds, strict=True):
+    for (split, site), seed in zip(places, seeds, strict=True):
         rng = np.random.default_rng(seed)
-        timeline = simulate(world, settings, rng)
-        videos.append(Video(uid(rng), split, timeline, tuple(uid(rng) for _ in timeline.intervals), rng))
+        timeline = simulate(worlds[site], settings, rng)
+        videos.append(Video(uid(rng), split, timeline, tuple(uid(rng) for _ in timeline.intervals), rng, site))
     return videos
 
 
 def _write(root: Path, settings: SyntheticParams, progress: Callable[[int, int], None] | None) -> Row:
     total = settings.train_videos + settings.val_videos + settings.test_videos
     _, first, *seeds = np.random.SeedSequence(settings.seed).spawn(2 + total)  # child 0 of a number is for its world
-    world, rng = build_world(settings), np.random.default_rng(first)
-    videos = _videos(settings, world, seeds)
+    worlds, rng = site_worlds(settings), np.random.default_rng(first)
+    videos = _videos(settings, worlds, seeds)
     injured = _injuries(videos, settings, rng)
-    summary = _write_annotations(root / "annotations" / "v1", videos, world, settings, rng)
+    summary = _write_annotations(root / "annotations" / "v1", videos, worlds[0], settings, rng)
     folder = root / "features" / settings.feature_set
     folder.mkdir(parents=True)
     for done, video in enumerate(videos, 1):
-        _write_features(folder / f"{video.uid}.pt", video, world, settings, injured.get(video.uid))
+        _write_features(folder / f"{video.uid}.pt", video, worlds[video.site], settings, injured.get(video.uid))
         if progress is not None:
             progress(done, total)
     return summary | {"injured": dict(sorted(injured.items()))}

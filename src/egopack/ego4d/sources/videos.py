@@ -15,12 +15,15 @@ VIDEOS = "ego4d.json"
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """What ego4d.json says of a video; None where it does not. `splits`: benchmark (em, fho) -> split."""
+    """What ego4d.json says of a video; None where it does not. `splits`: benchmark (em, fho) -> split; `site`: who
+    recorded it.
+    """
 
     duration_s: float | None
     frames: float | None
     fps: float | None
     splits: Mapping[str, str]
+    site: str | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -43,5 +46,7 @@ def read_footage(path: Path | str) -> dict[str, Footage]:
             for key, value in video.data.items()
             if key.startswith("split_") and value in {split.split("_")[0] for split in SPLITS}
         }
-        found[video.uid("video_uid")] = Footage(duration, frames, fps, splits)
+        site = video.data.get("video_source")
+        known = site if isinstance(site, str) else None
+        found[video.uid("video_uid")] = Footage(duration, frames, fps, splits, known)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,10 +14,13 @@ import yaml
 
 from egopack.evaluation.comparison import markdown, read_comparison
 from egopack.files import read_json
+from egopack.model.checkpoint import load_checkpoint
+from tests.conftest import PARITY_DIR
 from tests.pipeline.conftest import ROOT, Clone
 from tests.support.videos import write_video
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+MANY = (ROOT / "stages/README.md").read_text(encoding="utf-8")  # stages, ranks, machines
 
 
 def blocks(language: str, text: str = README) -> list[str]:
@@ -29,7 +33,9 @@ def commands(text: str = README) -> list[list[str]]:
 
 
 def test_length() -> None:
-    assert len(README.splitlines()) < 200
+    lines = README.splitlines()
+    assert len(lines) < 200
+    assert [line for line in lines if len(line) > 120] == []
 
 
 def test_table_is_the_committed_one() -> None:
@@ -61,7 +67,7 @@ def test_named_files_exist() -> None:
 
 
 def launchers() -> list[str]:
-    return re.findall(r"^launcher: (.+)$", README, flags=re.MULTILINE)
+    return re.findall(r"^launcher: (.+)$", MANY, flags=re.MULTILINE)
 
 
 def test_launchers_are_understood_by_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,6 +121,21 @@ def test_videos_are_predicted(clone: Clone) -> None:
     assert "<figure" in (clone.path / "timeline.html").read_text(encoding="utf-8")
     for block in blocks("python"):
         clone.run("python", "-c", f"import stages\n{block}\nassert 'label' in table")
+
+
+def test_published_weights_are_imported(clone: Clone) -> None:
+    (shown,) = [command for command in commands() if "stages.import_checkpoint" in command]
+    shutil.copy(next((PARITY_DIR / "published").glob("*.pth")), clone.path / shown[3])
+    clone.run(*shown)
+    assert load_checkpoint(clone.path / shown[-1]).spec.tasks
+
+
+def test_challenges_are_answered(clone: Clone) -> None:
+    shown = [command for command in commands() if "stages.submit" in command]
+    assert len(shown) == 2
+    for command, file in zip(shown, ("data/submissions/mq.json", "single.json"), strict=True):
+        clone.run(*command)
+        assert read_json(clone.path / file)["detect_results"]
 
 
 def test_published_settings_replace_the_quickstart(clone: Clone, tmp_path: Path) -> None:

@@ -50,7 +50,8 @@ def main(ranks: Ranks, task: str) -> str | None:
     helper, how = helper_of(params, task)
     pack = load_checkpoint(MODELS / "multi" / helper)
     prototypes = load_prototypes(PROTOTYPES / f"{helper}.safetensors")
-    network = novel_network(task, block, labels, pack, prototypes, params.interaction)
+    left_out = how.extras.without
+    network = novel_network(task, block, labels, pack, prototypes, params.interaction, left_out, params.seed)
     training = training_of(f"egopack/{task}", network, how, params, device, ranks)
     return training.run_alone(task, how.batch_size, features)
 

@@ -105,3 +105,60 @@ def test_streams_of_moment_queries_need_the_width_of_the_backbone() -> None:
 def test_prototypes_of_another_width() -> None:
     with pytest.raises(UserError, match="prototypes"):
         novel_network("oscc", *setup("oscc"), pack_of("ar"), prototypes_of("ar", width=5), INTERACTION)
+
+
+def helped(*without: str, **interaction: Any) -> tuple[Network, Network, Prototypes]:
+    """A novel LTA without parts of its pack, the pack and its prototypes."""
+    torch.manual_seed(3)
+    pack, prototypes = small.randomize(pack_of("ar", "oscc")), prototypes_of("ar", "oscc", count=40)
+    settings = InteractionParams.model_validate({"k": 3, "hidden": 5} | interaction)
+    return novel_network("lta", *setup("lta"), pack, prototypes, settings, without), pack, prototypes
+
+
+def test_without_the_backbone_of_the_pack() -> None:
+    (whole, pack, _), (fresh, _, _) = helped(), helped("backbone")
+    theirs = pack.backbone.state_dict()
+    assert not all(torch.equal(value, theirs[name]) for name, value in fresh.backbone.state_dict().items())
+    other = {name: value for name, value in fresh.state_dict().items() if not name.startswith("backbone.")}
+    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in other.items())
+
+
+def test_without_streams_it_is_a_network_of_one_task_that_starts_from_the_pack() -> None:
+    network, pack, _ = helped("streams")
+    alone = single_network(small.WIDTH, small.backbone_params(), "lta", *setup("lta"))
+    assert network.state_dict().keys() == alone.state_dict().keys()
+    assert all(
+        torch.equal(value, pack.backbone.state_dict()[name]) for name, value in network.backbone.state_dict().items()
+    )
+
+
+def test_without_the_interaction_streams_are_what_the_necks_make() -> None:
+    (network, pack, _), batch = helped("interaction"), small.batch_of(small.samples_of("lta"))
+    levels = network.backbone(batch.x, batch.pyramid)
+    streams = network.streams(levels, network.head("lta"), batch)
+    for name, stream in streams.items():
+        expected = torch.stack([
+            pack.head(name).neck(levels[0])[batch.pyramid[0].video == video].amax(dim=0) for video in range(len(batch))
+        ])  # fmt: skip
+        assert torch.equal(stream, expected)
+    assert not [name for name, _ in network.named_parameters() if name.startswith("egopack.")]
+
+
+def test_prototypes_of_permuted_columns_keep_values_and_lose_rows() -> None:
+    network, _, prototypes = helped("prototypes")
+    for name, rows in prototypes.rows.items():
+        permuted = network.egopack[name].prototypes
+        assert torch.equal(permuted.sort(dim=0).values, rows.sort(dim=0).values)
+        same = {tuple(row) for row in permuted.tolist()} & {tuple(row) for row in rows.tolist()}
+        assert not same  # rows in another order would all be there
+
+
+def test_who_consults_no_prototype_is_told_nothing_by_them() -> None:
+    network, _, _ = helped(k=0)
+    batch = small.batch_of(small.samples_of("lta"))
+    before = network("lta", batch)["verb_logits"]
+    for name in network.egopack:
+        network.egopack[name].prototypes.mul_(-3)
+    assert torch.equal(network("lta", batch)["verb_logits"], before)
+    before.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())

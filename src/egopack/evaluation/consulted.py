@@ -35,11 +35,15 @@ class Consultations:
 
     def take(self, batch: Batch, samples: Sequence[Sample]) -> None:
         """What the batch that was just predicted has consulted."""
+        if not self.near:
+            return
         count = len(next(iter(self.near.values())))
         self.tables.append(pd.DataFrame(when(batch, samples, self.grid, count) | self.near))
 
     def table(self) -> pd.DataFrame:
         """One row a feature: `video_uid`, `second` of the video, and for each support task the prototype's index."""
+        if not self.tables:  # no stream consults anything
+            return pd.DataFrame({"video_uid": np.array([], dtype=str), "second": np.array([], dtype=np.float32)})
         return pd.concat(self.tables, ignore_index=True)
 
 

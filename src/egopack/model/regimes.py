@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
 
 from egopack.errors import UserError
 from egopack.model.network import NeckSpec, Network, NetworkSpec, TaskSpec, outline, start_from_pack
@@ -45,8 +48,13 @@ def novel_network(
     pack: Network,
     prototypes: Prototypes,
     interaction: InteractionParams,
+    without: Collection[str] = (),
+    seed: int = 0,
 ) -> Network:
     """The network of a novel task that starts from a pack and consults its prototypes.
+
+    `without` is what of the pack it does without (`extras.without`); `seed` permutes the columns of prototypes, whose
+    rows are a set, so that permuted rows would change nothing.
 
     Raises:
         UserError: the pack contains the task, has too few levels or another feature width, or has no prototypes of a
@@ -75,9 +83,13 @@ def novel_network(
                 f"prototypes: those of task {other!r} are {width} wide, but tasks.{other}.model.features is "
                 f"{task.model.features}; build them again from this pack"
             )
-        necks[other] = NeckSpec(
-            features=task.model.features, dropout=task.model.dropout, prototypes=len(prototypes.rows[other])
-        )
+        if "streams" not in without:
+            necks[other] = NeckSpec(
+                features=task.model.features, dropout=task.model.dropout, prototypes=len(prototypes.rows[other])
+            )
+    if "interaction" in without:
+        interaction = interaction.model_copy(update={"rounds": 0})
+    rows = _permuted(prototypes.rows, seed) if "prototypes" in without else prototypes.rows
     spec = NetworkSpec(
         input_size=pack.spec.input_size,
         levels=params.levels,
@@ -87,8 +99,20 @@ def novel_network(
         interaction=interaction,
     )
     network = _built(spec)
-    start_from_pack(network, pack, prototypes.rows)
+    fresh = {name: value.clone() for name, value in network.backbone.state_dict().items()}
+    start_from_pack(network, pack, rows)
+    if "backbone" in without:
+        network.backbone.load_state_dict(fresh)
     return network
+
+
+def _permuted(rows: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:
+    """The values of every column [P] of each task's rows [P, F] in another order, each in one of its own."""
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: torch.stack([column[torch.randperm(len(column), generator=generator)] for column in own.T], dim=1)
+        for name, own in rows.items()
+    }
 
 
 def _built(spec: NetworkSpec) -> Network:

@@ -102,8 +102,10 @@ class PrototypeConv(nn.Module):
     def forward(self, x: Tensor, prototypes: Tensor, index: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         # the linear map first: [P, o] is small, and no [N, k, F] tensor is kept for backward
         projected = F.linear(prototypes, self.neighbor.weight)
-        received = gather(projected, index, None if self.name == "sage" else weight)
         bias = self.neighbor.bias
+        if not index.shape[1]:  # nothing is consulted
+            return self.root(x) + bias, self.root(prototypes) + bias
+        received = gather(projected, index, None if self.name == "sage" else weight)
         return received + bias + self.root(x), self.root(prototypes) + bias
 
 

@@ -48,11 +48,15 @@ class BackboneParams(Strict):
 class InteractionParams(Strict):
     """How features consult prototypes (section 5 of the method)."""
 
-    k: Width = Field(8, description="prototypes that a node consults, the nearest ones")
+    k: Annotated[int, Field(ge=0, le=16_384)] = Field(
+        8, description="prototypes that a node consults, the nearest ones"
+    )
     distance: Literal["cosine", "l2"] = Field("cosine", description="what nearest means")
     conv: Literal["sage", "graph"] = Field("sage", description="kind of convolution over nodes and prototypes")
     hidden: Width = Field(256, description="hidden width of these convolutions")
-    rounds: Depth = Field(1, description="rounds, each of which consults the original prototypes")
+    rounds: Annotated[int, Field(ge=0, le=64)] = Field(
+        1, description="rounds, each of which consults the original prototypes; with none streams are what necks make"
+    )
     convs_per_round: Depth = Field(2, description="convolutions in a round")
     dropout: Fraction = Field(0.0, description="dropout at the beginning of a round")
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from egopack.params.checks import NAME, Levels, Name, Strict
 from egopack.params.model import ModelParams
-from egopack.params.training import TrainParams
+from egopack.params.training import TrainParams, without_pack
 
 
 class NoParams(Strict):
@@ -37,7 +37,7 @@ class TaskBlock(TaskParams):
         description="file of src/egopack/tasks that the task is of; empty is that of its name, of mq_verb that of mq: "
         "a name may go on after its module's",
     )
-    train: TrainParams = Field(description="training alone")
+    train: Annotated[TrainParams, AfterValidator(without_pack)] = Field(description="training alone")
     egopack: TrainParams | None = Field(None, description="training with the help of a pack, if helped_by names one")
     decode: Any = Field(
         default_factory=dict, description="how predictions are made of the network's outputs; may be left out"

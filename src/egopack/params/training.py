@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -28,6 +28,11 @@ class ExtrasParams(Strict):
     )
     freeze: tuple[Literal["backbone", "necks"], ...] = Field(
         (), description="parts that do not train; in EgoPack, necks are those of the support tasks"
+    )
+    without: tuple[Literal["backbone", "streams", "interaction", "prototypes"], ...] = Field(
+        (),
+        description="what of its pack a task does without, in EgoPack, to see what it is worth: the backbone's weights, "
+        "the streams, the interaction, or prototypes that mean something (each of their columns is permuted)",
     )
     train_on_val: bool = Field(
         False, description="whether to train on the val split as well, for a submission to the challenge"
@@ -67,6 +72,20 @@ class OptimizerParams(Strict):
         return self
 
 
+AnyOptimizer = TypeVar("AnyOptimizer", bound=OptimizerParams)
+
+
+def without_pack(params: AnyOptimizer) -> AnyOptimizer:
+    """The params of a training that no pack helps.
+
+    Raises:
+        ValueError: it is to leave out parts of one.
+    """
+    if params.extras.without:
+        raise ValueError("extras.without leaves out parts of the pack that helps a task; here none does")
+    return params
+
+
 class TrainParams(OptimizerParams):
     """One task's training, alone or helped by a pack."""
 
@@ -75,6 +94,10 @@ class TrainParams(OptimizerParams):
 
 class MultiParams(OptimizerParams):
     """Multi-task training of a pack."""
+
+    @model_validator(mode="after")
+    def _no_pack_yet(self) -> MultiParams:
+        return without_pack(self)
 
     levels: Levels = Field(description="levels of the backbone")
     base_batch: Count = Field(

@@ -31,8 +31,8 @@ class ExtrasParams(Strict):
     )
     without: tuple[Literal["backbone", "streams", "interaction", "prototypes"], ...] = Field(
         (),
-        description="what of its pack a task does without, in EgoPack, to see what it is worth: the backbone's weights, "
-        "the streams, the interaction, or prototypes that mean something (each of their columns is permuted)",
+        description="what of its pack a task does without, in EgoPack, to see what it is worth: the backbone's "
+        "weights, the streams, the interaction, or prototypes that mean something (each of their columns is permuted)",
     )
     train_on_val: bool = Field(
         False, description="whether to train on the val split as well, for a submission to the challenge"

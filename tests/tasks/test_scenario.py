@@ -96,7 +96,7 @@ def test_the_lesson_shows_the_code_that_there_is() -> None:
     lines = {line.strip() for line in code.splitlines()}
     assert len([line for line in shown if line.strip()]) > 25
     assert [line for line in shown if line.strip() and line.strip() not in lines] == []
-    assert len(code.splitlines()) < 125
+    assert len(code.splitlines()) < 120
 
 
 def test_uncommented_it_is_indexed_trained_and_scored(workplace: Workplace) -> None:

@@ -13,9 +13,8 @@ from egopack.params import ExtrasParams, OptimizerParams
 from egopack.training.best_weights import BestWeights
 from egopack.training.curves import write_curves
 from egopack.training.ema import EMA, WARM_UP
-from egopack.training.freeze import freeze
 from egopack.training.loop import evaluates_after, step, train
-from egopack.training.optimizer import make_optimizer
+from egopack.training.optimizer import freeze, make_optimizer
 from tests.support import small
 from tests.support.train_tiny import loaders_of, params_of
 

@@ -7,7 +7,7 @@ import torch
 
 from egopack.data.sparse import Groups
 from egopack.nn.heads import video_mean
-from egopack.nn.precision import full_precision
+from egopack.nn.sums import full_precision
 from egopack.nn.tdgc import TDGC
 from egopack.training.loop import EpochReport, loss_terms, train
 from tests.support import small

@@ -14,8 +14,7 @@ from egopack.data.pyramid import Level, Pool, Pooling, Pyramid
 from egopack.nn.convolutions import make_convolution
 from egopack.nn.dropout import Dropout
 from egopack.nn.exchange import NEGATIVE_SLOPE, Joint, join, sums_of
-from egopack.nn.precision import full_precision
-from egopack.nn.sums import is_compiled, sum_rows
+from egopack.nn.sums import full_precision, is_compiled, sum_rows
 from egopack.nn.tdgc import TDGC
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from torch.nn import functional as F
 
 from egopack.data.pyramid import Edges, EdgeSums
 from egopack.data.sparse import Sparse
-from egopack.nn.precision import full_precision
-from egopack.nn.sums import add_up, sum_rows
+from egopack.nn.sums import add_up, full_precision, sum_rows
 
 if TYPE_CHECKING:
     from egopack.nn.tdgc import TDGC

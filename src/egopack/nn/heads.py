@@ -15,8 +15,7 @@ from egopack.data.batch import SegmentNodes
 from egopack.data.pyramid import Pyramid
 from egopack.data.sparse import Groups
 from egopack.nn.dropout import Dropout
-from egopack.nn.precision import full_precision
-from egopack.nn.sums import is_compiled, sum_rows
+from egopack.nn.sums import full_precision, is_compiled, sum_rows
 
 
 class Readout(nn.Linear):

@@ -16,7 +16,6 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from egopack.data.sparse import Rows, Sparse
-from egopack.nn.precision import full_precision
 
 _switch = {"portable": False}
 
@@ -35,6 +34,11 @@ def portable() -> Iterator[None]:
 def is_compiled(x: Tensor) -> bool:
     """Whether the compiled code computes what becomes of x: float32 on a CPU."""
     return x.device.type == "cpu" and x.dtype == torch.float32 and not _switch["portable"]
+
+
+def full_precision(x: Tensor) -> Tensor:
+    """x in float32 if it is in half precision, where a sum of ones stops at 256; else as it is."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 def sum_rows(x: Tensor, matrix: Sparse) -> Tensor:

@@ -12,8 +12,7 @@ from torch.nn import functional as F
 
 from egopack.data.pyramid import Edges
 from egopack.nn.exchange import GATE_SLOPE, GATES, NEGATIVE_SLOPE, Joint, exchange, join
-from egopack.nn.precision import full_precision
-from egopack.nn.sums import is_compiled
+from egopack.nn.sums import full_precision, is_compiled
 
 MOST_DISTANCES = 256  # beyond, the graph is irregular and a table of gates is as long as the list of edges
 

@@ -41,8 +41,8 @@ class ScenarioRecognition(Task):
 
     def __init__(self, hidden: int, params: TaskParams, labels: Mapping[str, int], streams: Sequence[str] = ()) -> None:
         super().__init__(hidden, params, labels, streams)
-        size, inner, dropout = self.model.features, self.model.classifier_hidden, self.model.dropout
-        self.classifier = Classifier(size, labels["scenarios"], hidden=inner, dropout=dropout)
+        inner, dropout = self.model.classifier_hidden, self.model.dropout
+        self.classifier = Classifier(self.model.features, labels["scenarios"], hidden=inner, dropout=dropout)
 
     @classmethod
     def labels(cls, annotations: Annotations) -> Labels:
@@ -94,11 +94,9 @@ class ScenarioRecognition(Task):
         truth = np.concatenate([sample.targets["scenarios"] for sample in samples])
         scores = np.stack(predictions["score"].to_list()).astype(np.float32)
         seen = truth.any(axis=0)  # a scenario that no clip has takes no part
-        found = multilabel_average_precision(
-            torch.from_numpy(scores[:, seen]), torch.from_numpy(truth[:, seen]).long(), int(seen.sum())
-        )
-        top1 = truth[np.arange(len(truth)), scores.argmax(axis=1)].mean()
-        return {"map": 100 * float(found), "top1": 100 * float(top1)}
+        given, right = torch.from_numpy(scores[:, seen]), torch.from_numpy(truth[:, seen]).long()
+        found = multilabel_average_precision(given, right, int(seen.sum()))
+        return {"map": 100 * float(found), "top1": 100 * float(truth[range(len(truth)), scores.argmax(axis=1)].mean())}
 
     @classmethod
     def named(cls, predictions: pd.DataFrame, samples: Sequence[Sample], labels: Labels) -> pd.DataFrame:

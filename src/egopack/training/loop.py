@@ -21,8 +21,7 @@ from egopack.runtime.ranks import ALONE, KEPT_STEP, Ranks, all_reduce_losses, da
 from egopack.training import finite
 from egopack.training.best_weights import BestWeights
 from egopack.training.ema import EMA
-from egopack.training.freeze import freeze
-from egopack.training.optimizer import learning_rate, make_optimizer
+from egopack.training.optimizer import freeze, learning_rate, make_optimizer
 from egopack.training.state import Scratch, random_state, set_random_state
 
 Evaluate = Callable[[Network], dict[str, tuple[float, str]]]  # headline metrics, each with what is better, max or min

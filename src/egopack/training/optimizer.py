@@ -1,12 +1,14 @@
-"""Adam, the parameters that decay, and the learning rate as a function of the step (section 5 of the method)."""
+"""Adam, what trains and what decays, and the learning rate as a function of the step (section 5 of the method)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
+from egopack.model.network import Network
 from egopack.nn.tdgc import TDGC
 from egopack.params import OptimizerParams
 
@@ -40,3 +42,18 @@ def make_optimizer(network: nn.Module, params: OptimizerParams) -> torch.optim.A
         for decay in (True, False)
     ]
     return torch.optim.Adam(groups, lr=params.lr, fused=True)
+
+
+def freeze(network: Network, parts: Sequence[str]) -> None:
+    """Exempt `backbone` or `necks` from training; in EgoPack the necks are those of the support tasks."""
+    for part in parts:
+        owners = [network.backbone] if part == "backbone" else necks(network)
+        for owner in owners:
+            owner.requires_grad_(False)
+
+
+def necks(network: Network) -> list[torch.nn.Module]:
+    """Necks of the support tasks where there are any, else of the tasks."""
+    if len(network.support):
+        return [support["neck"] for support in network.support.values()]  # type: ignore[index]
+    return [network.head(name).neck for name in network.task]

@@ -1,4 +1,4 @@
-# make repro: the whole pipeline and its comparison; make test, make lint, make bench, make fuzz. Each sets up .venv by itself.
+# make repro: the whole pipeline and its comparison; make test, make lint, make study, make bench, make fuzz. Each sets up .venv by itself.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -14,11 +14,16 @@ STALE := $(shell PYTHONPATH=src $(BIN)/python -c '$(CHECK)' 2>/dev/null || echo 
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PIP_TARGET PIP_PREFIX PIP_ROOT
 export PIP_USER := 0
 
-.PHONY: repro test lint bench check-gpu fuzz clean stale
+.PHONY: repro study test lint bench check-gpu fuzz clean stale
 
 repro: $(VENV)/native
 	$(RUN) python -m stages.repro $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 	@cat data/comparison.md
+
+# what params.study.yaml asks: hours; python -m stages.study --dry tells how many
+study: $(VENV)/native
+	$(RUN) python -m stages.study $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+	$(RUN) python -m stages.study --figures
 
 test: $(VENV)/native
 	$(RUN) pytest --numprocesses auto --maxprocesses 8 --dist loadgroup $(ARGS)

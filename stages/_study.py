@@ -11,15 +11,21 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages._common import ANY_FOOTAGE, PARAMS, ROOT_VARIABLES, SCRATCH
 
-Run = tuple[str, str, int, Any]  # question, variant, seed, what to set
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from egopack.params.study import Run
+
 Row = dict[str, Any]
 COLUMNS = ("question", "variant", "seed", "regime", "task", "metric", "value", "seconds", "commit")
+TRIED = ("question", "variant", "point", *COLUMNS[2:])  # of the runs that settings are chosen by
 LOG = "study.log"
 
 
@@ -68,28 +74,58 @@ class Clone:
 
 
 def write_settings(path: Path, settings: dict[str, Any]) -> None:
-    """Set dotted keys of a params file that has them.
+    """Set dotted keys of a params file.
 
     Raises:
-        UserError: a key is not there.
+        UserError: a key is not one of the params, or its value none that it can take.
     """
     import yaml
 
-    from egopack.errors import UserError
+    from egopack.params import load_params
+    from egopack.tasks.base import check_task
 
     params = yaml.safe_load(path.read_text(encoding="utf-8"))
     for key, value in settings.items():
         *folders, name = key.split(".")
         block = params
         for part in folders:
-            block = block.get(part, {})
-        if name not in block:
-            raise UserError(f"{path.name} has no {key!r} to set")
+            block = block.setdefault(part, {})
         block[name] = value
     path.write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    for name, block in load_params(path).tasks.items():
+        check_task(name, block, path)
 
 
-def run_all(runs: Iterable[Run], jobs: int, keep: Callable[[list[Row]], None], say: Callable[[str], None]) -> int:
+def missing(runs: Iterable[Run], rows: pd.DataFrame) -> list[Run]:
+    """The runs that there are no rows of, with those of their regimes that have none."""
+    columns = ["question", "variant", "seed", "regime", *(["point"] if "point" in rows else [])]
+    known = {(*row[:4], *(row[4:] or ("",))) for row in rows[columns].itertuples(index=False, name=None)}
+    found = []
+    for run in runs:
+        left = [one for one in run.how.regimes if (run.question, run.variant, run.seed, one, run.point) not in known]
+        if left:
+            found.append(run._replace(how=replace(run.how, regimes=left)))
+    return found
+
+
+def hours(runs: Iterable[Run], rows: Iterable[pd.DataFrame], jobs: int) -> float | None:
+    """About how long runs take, `jobs` at a time, as those of their question did so far, else all; None where there
+    were none.
+    """
+    import pandas as pd
+
+    kinds = [
+        one.groupby([name for name in ("question", "variant", "point", "seed") if name in one], as_index=False).first()
+        for one in rows
+    ]
+    done = pd.concat(kinds)
+    if not len(done):
+        return None
+    mean = done.groupby("question")["seconds"].mean()
+    return float(sum(mean.get(run.question, done["seconds"].mean()) for run in runs)) / jobs / 3600
+
+
+def run_all(runs: Iterable[Run], jobs: int, keep: Callable[[Run, list[Row]], None], say: Callable[[str], None]) -> int:
     """Run all, `jobs` at a time, and hand over the rows of each as it ends; how many failed."""
     clones: SimpleQueue[Clone] = SimpleQueue()
     for number in range(jobs):
@@ -97,30 +133,29 @@ def run_all(runs: Iterable[Run], jobs: int, keep: Callable[[list[Row]], None], s
     lock, failed = threading.Lock(), []
 
     def one(run: Run) -> None:
-        question, variant, seed, how = run
+        name = f"{run.question}: {run.variant}{', ' if run.point else ''}{run.point}, seed {run.seed}"
         clone = clones.get()
         began = time.monotonic()
         try:
-            found = clone.run(how.set, how.regimes)
+            found = clone.run(run.how.set, run.how.regimes)
         except subprocess.CalledProcessError:
             with lock:
                 failed.append(run)
-                say(f"{question}: {variant}, seed {seed}: failed; {clone.folder / LOG} tells why")
+                say(f"{name}: failed; {clone.folder / LOG} tells why")
             return
         finally:
             clones.put(clone)
         seconds = round(time.monotonic() - began, 1)
+        place = {"question": run.question, "variant": run.variant, "point": run.point, "seed": run.seed}
+        rows = [
+            place
+            | dict(zip(("regime", "task", "metric", "value"), row, strict=True))
+            | {"seconds": seconds, "commit": clone.commit[:10]}
+            for row in found
+        ]
         with lock:
-            keep(
-                [
-                    dict(zip(COLUMNS, (question, variant, seed, *row, seconds, clone.commit[:10]), strict=True))
-                    for row in found
-                ]
-            )
-            say(
-                f"{question}: {variant}, seed {seed}: {seconds:.0f} s  "
-                + "  ".join(f"{row[0]} {row[2]} {row[3]:.4g}" for row in found)
-            )
+            keep(run, rows)
+            say(f"{name}: {seconds:.0f} s  " + "  ".join(f"{row[0]} {row[2]} {row[3]:.4g}" for row in found))
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(one, runs))

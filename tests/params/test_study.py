@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from egopack.errors import UserError
-from egopack.params.study import load_study
+from egopack.params.study import fields_of, load_study
+from stages._study import write_settings
 from tests.support.workplace import ROOT
 
 PLAN: dict[str, Any] = {
@@ -51,6 +52,7 @@ def test_every_variant_on_every_seed_of_its_kind(tmp_path: Path) -> None:
         ("lr", "lr=0.2 epochs=3", 2),
         *[("head", name, seed) for seed in (3, 4) for name in ("old", "new")],
     ]
+    assert runs[1][3].tuned is None
     assert runs[1][3].set == {"a.b": 2, "c": 5, "x.lr": 0.2, "x.epochs": 3, "seed": 1, "synthetic.seed": 1}
     assert runs[1][3].regimes == ["single/mq"]
     assert runs[-1][3].set == {"a.b": 1, "h": 1, "seed": 4, "synthetic.seed": 4}
@@ -88,12 +90,120 @@ def test_a_question_that_is_not_there(tmp_path: Path) -> None:
         list(load_study(written(tmp_path, PLAN)).runs(["x"]))
 
 
-def test_the_study_of_the_project_sets_what_its_params_have() -> None:
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    plan = load_study(ROOT / "params.study.yaml")
-    keys = {key for *_, how in plan.runs([]) for key in how.set}
-    for key in keys:
-        block = params
-        for part in key.split("."):
-            assert part in block, key
-            block = block[part]
+TUNED: dict[str, Any] = {
+    "about": "?",
+    "seeds": "verdict",
+    "each": {"videos": [6, 60], "task": ["ar", "mq"]},
+    "set": {"labelled.{task}.videos": "{videos}", "note": "{task} on {videos} of {all}"},
+    "tune": {"lr": [0.1, 0.2, 0.4]},
+    "variants": {"plain": {}},
+    "regimes": ["single/{task}", "egopack/{task}", "multi/all/{task}"],
+    "differences": [{"better": "plain:egopack/{task}", "than": "plain:single/{task}"}],
+    "figure": {"kind": "lines", "x": "videos"},
+}
+OTHER = {
+    "about": "?",
+    "seeds": "verdict",
+    "each": {"task": ["ar", "mq"], "pack": ["ar", "mq"]},
+    "differ": ["task", "pack"],
+    "variants": {"one": {"tuned": "labels:plain videos=6 task={task}"}},
+    "regimes": ["egopack/{task}"],
+}
+WITH_TUNING = {"seeds": PLAN["seeds"], "questions": {"labels": TUNED, "other": OTHER}}
+
+
+def test_a_question_is_asked_at_every_place(tmp_path: Path) -> None:
+    plan = load_study(written(tmp_path, WITH_TUNING))
+    found = plan.questions["labels"].all_variants()
+    places = [(6, "ar"), (6, "mq"), (60, "ar"), (60, "mq")]
+    assert list(found) == [f"plain videos={videos} task={task}" for videos, task in places]
+    one = found["plain videos=60 task=mq"]
+    assert one.set == {"labelled.mq.videos": 60, "note": "mq on 60 of {all}"}  # a number stays one
+    assert one.regimes == ["single/mq", "egopack/mq", "multi/all/mq"]
+    sides = list(plan.questions["labels"].all_differences())
+    assert len(sides) == 4
+    assert sides[1][:2] == ("plain videos=6 task=mq:egopack/mq", "plain videos=6 task=mq:single/mq")
+    assert list(plan.questions["other"].all_variants()) == ["one task=ar pack=mq", "one task=mq pack=ar"]
+
+
+def test_every_regime_has_the_same_grid_on_the_tuning_seeds_alone(tmp_path: Path) -> None:
+    runs = list(load_study(written(tmp_path, WITH_TUNING)).tuning_runs([]))
+    assert {run.seed for run in runs} == {1, 2}
+    tried: dict[str, list[tuple[Any, ...]]] = {}
+    for run in runs:
+        for regime in run.how.regimes:
+            kind, name = regime.split("/")[:2]
+            key = {"single": f"tasks.{name}.train.lr", "egopack": f"tasks.{name}.egopack.lr", "multi": "multi.lr"}[kind]
+            tried.setdefault(regime, []).append((run.variant, run.seed, run.how.set[key]))
+            assert ("multi.lr" in run.how.set) == (kind == "multi")  # or the pack would be another
+    assert set(tried) == {"single/ar", "egopack/ar", "multi/all/ar", "single/mq", "egopack/mq", "multi/all/mq"}
+    for regime, points in tried.items():
+        task = regime.split("/")[-1]
+        assert sorted(points) == sorted(
+            (f"plain videos={videos} task={task}", seed, lr)
+            for videos in (6, 60) for seed in (1, 2) for lr in (0.1, 0.2, 0.4)
+        )  # fmt: skip
+
+
+def test_what_is_not_tuned_is_not_judged(tmp_path: Path) -> None:
+    plan = load_study(written(tmp_path, WITH_TUNING))
+    assert list(plan.runs([])) == []
+    assert len(plan.waiting([], {})) == 14
+    place = "plain videos=6 task=ar"
+    chosen = {("labels", place, "egopack/ar"): {"lr": 0.4}, ("labels", place, "multi/all/ar"): {"lr": 0.1}}
+    runs = list(plan.runs([], chosen))
+    assert [(run.question, run.variant, run.seed, run.how.regimes) for run in runs] == [
+        (*one, seed, [regime])
+        for seed in (3, 4)
+        for one, regime in (
+            (("labels", place), "egopack/ar"),
+            (("labels", place), "multi/all/ar"),
+            (("other", "one task=ar pack=mq"), "egopack/ar"),
+        )
+    ]
+    learning = [(run.how.set.get("tasks.ar.egopack.lr"), run.how.set.get("multi.lr")) for run in runs[:3]]
+    assert learning == [(0.4, None), (None, 0.1), (0.4, None)]
+    assert len(plan.waiting([], chosen)) == 11
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tune": {"lr": [0.1, 0.2]}}, "questions.labels.tune.lr"),  # no place between two edges
+        ({"figure": {"kind": "lines", "x": "steps"}}, "'steps' is not one of the keys of each: videos, task"),
+        ({"differ": ["pack"]}, "'pack' is not one of the keys of each"),
+    ],
+)
+def test_what_is_refused_of_one_that_tunes(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        load_study(written(tmp_path, {"seeds": PLAN["seeds"], "questions": {"labels": TUNED | change}}))
+
+
+def test_whose_tuning_is_taken_is_there(tmp_path: Path) -> None:
+    wrong = OTHER | {"variants": {"one": {"tuned": "labels:plain videos=7 task={task}"}}}
+    with pytest.raises(UserError, match="no question 'labels' tunes a 'plain videos=7 task=ar'"):
+        load_study(written(tmp_path, {"seeds": PLAN["seeds"], "questions": {"labels": TUNED, "other": wrong}}))
+
+
+def test_the_study_of_the_project_sets_what_its_params_have(tmp_path: Path) -> None:
+    plan, file = load_study(ROOT / "params.study.yaml"), tmp_path / "params.yaml"
+    seed = plan.seeds.verdict[0]
+    for name, question in plan.questions.items():
+        settings = {key: value for one in question.all_variants().values() for key, value in one.set.items()}
+        fields = {key: values[0] for key, values in question.tune.items()}
+        for regime in {regime for one in question.all_variants().values() for regime in one.regimes}:
+            settings |= fields_of(regime, fields)
+        file.write_bytes((ROOT / "params.yaml").read_bytes())
+        write_settings(file, plan.set | settings | {"seed": seed, "synthetic.seed": seed})
+        assert yaml.safe_load(file.read_text())["seed"] == seed, name
+
+
+def test_a_setting_that_params_lack_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    for key, message in (
+        ("synthetic.drfit", "synthetic.drfit: unknown key"),
+        ("tasks.mq.decode.x", r"tasks\.mq\.decode"),
+    ):
+        file.write_bytes((ROOT / "params.yaml").read_bytes())
+        with pytest.raises(UserError, match=message):
+            write_settings(file, {key: 1})

@@ -38,7 +38,11 @@ def test_a_study_runs_what_is_missing_and_its_values_are_those_of_the_pipeline(c
     file = clone.path / "metrics" / "study.csv"
     file.unlink(missing_ok=True)
     dry = study(clone, "--dry")
-    assert dry.splitlines() == ["rate: low, seed 7: single/ar", "rate: high, seed 7: single/ar"]
+    assert dry.splitlines() == [
+        "rate: low, seed 7: single/ar",
+        "rate: high, seed 7: single/ar",
+        "2 runs; no run so far tells how long they take",
+    ]
 
     def other(params: dict[str, Any]) -> None:
         params["seed"] = 1
@@ -75,4 +79,4 @@ def test_a_study_runs_what_is_missing_and_its_values_are_those_of_the_pipeline(c
 def test_a_key_that_params_lack_is_named(clone: Clone) -> None:
     plan = PLAN | {"set": {"synthetic.drfit": 0.5}}
     (clone.path / "params.study.yaml").write_text(yaml.safe_dump(plan, sort_keys=False))
-    assert "params.yaml has no 'synthetic.drfit' to set" in study(clone, check=False)
+    assert "params.yaml: synthetic.drfit: unknown key; is it misspelt?" in study(clone, check=False)

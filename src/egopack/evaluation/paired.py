@@ -32,20 +32,21 @@ def differences(rows: pd.DataFrame, question: Question) -> pd.DataFrame:
 
     `rows`: columns variant, seed, regime, task, metric, value. A positive difference is in favor of `better`, whichever
     way the metric counts. Intervals are widened for the number of the question's metrics. Columns: task, metric,
-    better, than, seeds, mean_better, mean_than, difference, half_width.
+    better, than, seeds, mean_better, mean_than, difference, half_width, at (the values of the question's `each`).
     """
     import pandas as pd
 
     values = {
         (f"{row.variant}:{row.regime}", row.task, row.metric, row.seed): float(row.value) for row in rows.itertuples()
     }
+    all_seeds = sorted({key[3] for key in values})
     metrics = list(dict.fromkeys((row.task, row.metric) for row in rows.itertuples()))
     found = []
-    for one in question.differences:
+    for better, than, at in question.all_differences():
         for task, metric in metrics:
             sides = [
-                {key[3]: value for key, value in values.items() if key[:3] == (side, task, metric)}
-                for side in (one.better, one.than)
+                {seed: values[side, task, metric, seed] for seed in all_seeds if (side, task, metric, seed) in values}
+                for side in (better, than)
             ]
             seeds = sorted(sides[0].keys() & sides[1].keys())
             if not seeds:
@@ -53,8 +54,19 @@ def differences(rows: pd.DataFrame, question: Question) -> pd.DataFrame:
             sign = 1 if load_task(task).headline[metric] == "max" else -1
             mean, half = interval([sign * (sides[0][seed] - sides[1][seed]) for seed in seeds], len(metrics))
             means = [math.fsum(side[seed] for seed in seeds) / len(seeds) for side in sides]
-            found.append((task, metric, one.better, one.than, len(seeds), *means, mean, half))
-    columns = ["task", "metric", "better", "than", "seeds", "mean_better", "mean_than", "difference", "half_width"]
+            found.append((task, metric, better, than, len(seeds), *means, mean, half, at))
+    columns = [
+        "task",
+        "metric",
+        "better",
+        "than",
+        "seeds",
+        "mean_better",
+        "mean_than",
+        "difference",
+        "half_width",
+        "at",
+    ]
     return pd.DataFrame(found, columns=columns)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -14,9 +16,12 @@ from egopack.params.checks import Name, Seed, Spelled, Strict, check
 from egopack.params.load import read_yaml
 
 Settings = dict[str, Any]  # dotted keys of params.yaml, as of `dvc exp run -S`
+PLACE = r"[\w{}]+"
 Regime = Annotated[
-    str, Spelled(r"(single|egopack)/\w+|multi/[\w-]+/\w+", "not single/TASK, egopack/TASK or multi/PACK/TASK")
+    str,
+    Spelled(rf"(single|egopack)/{PLACE}|multi/[\w{{}}-]+/{PLACE}", "not single/TASK, egopack/TASK or multi/PACK/TASK"),
 ]
+Chosen = Mapping[tuple[str, str, str], Settings]  # question, variant, regime -> the best of its grid
 
 
 class Variant(Strict):
@@ -24,6 +29,11 @@ class Variant(Strict):
 
     set: Settings = Field({}, description="settings of params.yaml")
     regimes: list[Regime] = Field([], description="what is trained and scored; empty: all that the question names")
+    tuned: str = Field(
+        "",
+        description="QUESTION:VARIANT whose best settings its regimes take; empty: those of its own, if the question "
+        "tunes",
+    )
 
 
 class Difference(Strict):
@@ -33,34 +43,103 @@ class Difference(Strict):
     than: str = Field(description="the one that it is compared with")
 
 
+class Drawn(Strict):
+    """How a question's differences are drawn."""
+
+    kind: Literal["lines", "matrix"] = Field(description="lines over x, or a table of colors")
+    x: Name = Field(description="key of each")
+    y: Name | None = Field(None, description="key of each; of a matrix")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A variant, filled in: what to set, what to run, the values of `each` that it is of, whose tuning it takes."""
+
+    set: Settings
+    regimes: list[str]
+    at: Settings = field(default_factory=dict)
+    tuned: tuple[str, str] | None = None
+
+
+class Run(NamedTuple):
+    """One run of the pipeline; `point` is where in the grid it is tried, empty for one that answers a question."""
+
+    question: str
+    variant: str
+    seed: int
+    how: Asked
+    point: str = ""
+
+
 class Question(Strict):
-    """What a study asks, by running variants of the pipeline on the same seeds."""
+    """What a study asks, by running variants of the pipeline on the same seeds.
+
+    {key} in settings, regimes and differences stands for each value of the key of `each`, in every combination.
+    """
 
     about: str = Field(description="the question in words")
     seeds: Literal["tuning", "verdict"] = Field(description="on which seeds")
+    each: dict[Name, list[Any]] = Field({}, description="values for which the question is asked one by one")
+    differ: list[Name] = Field([], description="keys of each whose values may not be the same")
     set: Settings = Field({}, description="settings of all variants")
+    tune: dict[Name, Annotated[list[Any], Field(min_length=3)]] = Field(
+        {},
+        description="fields of a training (lr) and the grid of values that each regime of each variant is given, on "
+        "the tuning seeds; with the best it then runs on the question's own",
+    )
     grid: dict[str, list[Any]] = Field({}, description="settings of which every combination is a variant of its own")
     variants: dict[Name, Variant] = Field({}, description="variants by name")
     regimes: list[Regime] = Field([], description="what each variant trains and scores")
     differences: list[Difference] = Field([], description="what is compared")
+    figure: Drawn | None = Field(None, description="how the differences are drawn")
 
-    def all_variants(self) -> dict[str, Variant]:
-        """The named ones, and those of the grid."""
-        found = {name: self._filled(one) for name, one in self.variants.items()}
+    def places(self) -> list[Settings]:
+        """Every combination of the values of `each`; one empty one where there are none."""
+        found = [dict(zip(self.each, values, strict=True)) for values in itertools.product(*self.each.values())]
+        return [at for at in found if len({at[key] for key in self.differ}) == len(self.differ)]
+
+    def all_variants(self) -> dict[str, Asked]:
+        """The named ones, at every place, and those of the grid."""
+        found = {
+            named(name, at): self._filled(name, one, at) for at in self.places() for name, one in self.variants.items()
+        }
         for values in itertools.product(*self.grid.values()) if self.grid else ():
             chosen = dict(zip(self.grid, values, strict=True))
             name = " ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in chosen.items())
-            found[name] = self._filled(Variant(set=chosen))
+            found[name] = self._filled(name, Variant(set=chosen), {})
         return found
 
-    def _filled(self, variant: Variant) -> Variant:
-        return Variant(set=self.set | variant.set, regimes=variant.regimes or self.regimes)
+    def all_differences(self) -> Iterator[tuple[str, str, Settings]]:
+        """Both sides of every difference, VARIANT:REGIME, at every place."""
+        for at, one in itertools.product(self.places(), self.differences):
+            sides = [side.partition(":") for side in (one.better, one.than)]
+            better, than = (f"{named(name, at)}:{filled(regime, at)}" for name, _, regime in sides)
+            yield better, than, at
+
+    def points(self) -> dict[str, Settings]:
+        """The grid that is tuned over: fields of a training, by the name of the point."""
+        combined = [dict(zip(self.tune, values, strict=True)) for values in itertools.product(*self.tune.values())]
+        return {" ".join(f"{key}={value}" for key, value in one.items()): one for one in combined} if self.tune else {}
+
+    def _filled(self, name: str, variant: Variant, at: Settings) -> Asked:
+        regimes = [filled(one, at) for one in variant.regimes or self.regimes]
+        question, _, other = filled(variant.tuned, at).partition(":")
+        tuned = (question, other) if other else ("", named(name, at)) if self.tune else None
+        return Asked(filled(self.set | variant.set, at), regimes, at, tuned)
+
+    @model_validator(mode="after")
+    def _keys_exist(self) -> Question:
+        drawn = [self.figure.x, self.figure.y] if self.figure else []
+        for key in [*self.differ, *(one for one in drawn if one)]:
+            if key not in self.each:
+                raise ValueError(f"{key!r} is not one of the keys of each: {', '.join(self.each) or '(none)'}")
+        return self
 
     @model_validator(mode="after")
     def _differences_exist(self) -> Question:
         known = {f"{name}:{regime}" for name, one in self.all_variants().items() for regime in one.regimes}
-        for one in self.differences:
-            for side in (one.better, one.than):
+        for better, than, _ in self.all_differences():
+            for side in (better, than):
                 if side not in known:
                     raise ValueError(f"differences: {side!r} is not one of {', '.join(sorted(known))}")
         return self
@@ -87,8 +166,18 @@ class StudyParams(Strict):
     set: Settings = Field({}, description="settings of all runs")
     questions: dict[Name, Question] = Field(description="questions by name")
 
-    def runs(self, names: list[str]) -> Iterator[tuple[str, str, int, Variant]]:
-        """Question, variant, seed and what to set, seed by seed, so that what one seed's runs share is made once.
+    @model_validator(mode="after")
+    def _tuning_exists(self) -> StudyParams:
+        for name, question in self.questions.items():
+            for variant, one in question.all_variants().items():
+                other, of = one.tuned or ("", "")
+                asked = self.questions.get(other)
+                if other and (asked is None or not asked.tune or of not in asked.all_variants()):
+                    raise ValueError(f"questions.{name}: {variant}: tuned: no question {other!r} tunes a {of!r}")
+        return self
+
+    def named(self, names: list[str]) -> list[str]:
+        """The questions of these names; all, where none is named.
 
         Raises:
             UserError: there is no such question.
@@ -96,13 +185,100 @@ class StudyParams(Strict):
         unknown = [name for name in names if name not in self.questions]
         if unknown:
             raise UserError(f"there is no question {unknown[0]!r}, only {', '.join(self.questions)}")
+        return names or list(self.questions)
+
+    def tuning_runs(self, names: list[str]) -> Iterator[Run]:
+        """The runs of the grids of these questions, and of those whose tuning they take: variant by variant, first
+        those that train no pack for all its tasks, which take longest.
+        """
+        for several, name in itertools.product((False, True), self._tuning(self.named(names))):
+            question = self.questions[name]
+            for variant, one in question.all_variants().items():
+                regimes = [regime for regime in one.regimes if (part_of(regime) == "multi") == several]
+                for seed, (point, fields) in itertools.product(self.seeds.tuning, question.points().items()):
+                    if regimes:
+                        values = {key: value for regime in regimes for key, value in fields_of(regime, fields).items()}
+                        yield Run(name, variant, seed, self._at(seed, one, regimes, values), point)
+
+    def _tuning(self, names: list[str]) -> list[str]:
+        """The questions whose tuning these need."""
+        owners = {
+            one.tuned[0] or name for name in names for one in self.questions[name].all_variants().values() if one.tuned
+        }
+        return [name for name, question in self.questions.items() if name in owners and question.tune]
+
+    def runs(self, names: list[str], chosen: Chosen | None = None) -> Iterator[Run]:
+        """The runs that answer questions, seed by seed, so that what one seed's runs share is made once; without those
+        that need what is not chosen yet.
+        """
+        asked = self.named(names)
         for seed in (*self.seeds.tuning, *self.seeds.verdict):
-            for name in names or self.questions:
+            for name in asked:
                 question = self.questions[name]
                 if seed in getattr(self.seeds, question.seeds):
                     for variant, one in question.all_variants().items():
-                        chosen = self.set | one.set | {"seed": seed, "synthetic.seed": seed}
-                        yield name, variant, seed, Variant(set=chosen, regimes=one.regimes)
+                        for regimes, values in self._judged(name, one, chosen or {}):
+                            yield Run(name, variant, seed, self._at(seed, one, regimes, values))
+
+    def waiting(self, names: list[str], chosen: Chosen) -> list[tuple[str, str, str]]:
+        """Question, variant and regime of all that cannot be judged before they are tuned."""
+        return [
+            (name, variant, regime)
+            for name in self.named(names)
+            for variant, one in self.questions[name].all_variants().items()
+            for regime in one.regimes
+            if one.tuned and (one.tuned[0] or name, one.tuned[1], regime) not in chosen
+        ]
+
+    def _judged(self, name: str, one: Asked, chosen: Chosen) -> Iterator[tuple[list[str], Settings]]:
+        """The regimes of a variant that run together, and what was chosen for them. The pack of a task and multi-task
+        training are set by the same block, so that what is chosen for one would change the other.
+        """
+        if one.tuned is None:
+            yield one.regimes, {}
+            return
+        for several in (False, True):
+            together = [regime for regime in one.regimes if (part_of(regime) == "multi") == several]
+            keys = {regime: (one.tuned[0] or name, one.tuned[1], regime) for regime in together}
+            ready = [regime for regime in together if keys[regime] in chosen]
+            values = [fields_of(regime, chosen[keys[regime]]) for regime in ready]
+            if ready:
+                yield ready, {key: value for each in values for key, value in each.items()}
+
+    def _at(self, seed: int, one: Asked, regimes: list[str], values: Settings) -> Asked:
+        settings = self.set | one.set | values | {"seed": seed, "synthetic.seed": seed}
+        return Asked(settings, regimes, one.at)
+
+
+def named(name: str, at: Settings) -> str:
+    """The name of a variant at a place."""
+    return " ".join([name, *(f"{key}={value}" for key, value in at.items())])
+
+
+def filled(value: Any, at: Settings) -> Any:
+    """A value in which {key} stands for what is `at` a place; text that is nothing else becomes the value itself."""
+    if isinstance(value, dict):
+        return {filled(key, at): filled(one, at) for key, one in value.items()}
+    if isinstance(value, list):
+        return [filled(one, at) for one in value]
+    if not isinstance(value, str):
+        return value
+    whole = re.fullmatch(r"\{(\w+)\}", value)
+    if whole and whole[1] in at:
+        return at[whole[1]]
+    return re.sub(r"\{(\w+)\}", lambda found: str(at.get(found[1], found[0])), value)
+
+
+def part_of(regime: str) -> str:
+    """single, multi or egopack."""
+    return regime.split("/")[0]
+
+
+def fields_of(regime: str, fields: Settings) -> Settings:
+    """Settings of params.yaml that give the training of a regime these fields."""
+    kind, name = regime.split("/")[:2]
+    block = {"single": f"tasks.{name}.train", "egopack": f"tasks.{name}.egopack", "multi": "multi"}[kind]
+    return {f"{block}.{key}": value for key, value in fields.items()}
 
 
 def load_study(path: Path) -> StudyParams:

@@ -15,13 +15,15 @@ from egopack.errors import UserError
 from egopack.evaluation.comparison import ARROWS, COLUMNS, unit
 from egopack.evaluation.paired import differences
 from egopack.files import read_json
-from egopack.params.study import load_study
-from egopack.report.figures import Line, lines
+from egopack.params.study import Question, load_study
+from egopack.report.figures import Interval, Line, cells, intervals, lines
 from egopack.report.results import REGIMES, Results
 from egopack.report.tables import digits, figure, table
 from egopack.tasks.base import load_task
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from egopack.params import Params
 
 # arXiv 2502.02487; METHOD.md, section 7
@@ -175,6 +177,7 @@ def study(runs: Path, plan: Path) -> Markup | None:
         own = rows[rows["question"] == name]
         if not len(own):
             continue
+        compared = differences(own, question)
         found = [
             [
                 f"{row.task} {row.metric} {ARROWS[load_task(row.task).headline[row.metric]]}",
@@ -182,13 +185,54 @@ def study(runs: Path, plan: Path) -> Markup | None:
                 *(row.better, digits(row.mean_better), row.than, digits(row.mean_than), row.seeds),
                 interval(row.difference, row.half_width),
             ]
-            for row in differences(own, question).itertuples()
+            for row in compared.itertuples()
         ]
         header = ["metric", "unit", "better?", "mean", "than", "mean", "seeds", "gain [95% interval]"]
         words = f"{question.about} Seeds: {question.seeds}. A positive gain is in favor of the first, whichever way "
         words += "the metric counts; intervals are paired by seed and widened for the number of metrics."
         parts.append(figure(table(header, found, name), words))
+        picture = drawn(name, compared, question)
+        if picture:
+            parts.append(figure(picture, f"{question.about} Gains and their intervals; above zero is better."))
     return Markup("").join(parts) if parts else None
+
+
+def drawn(name: str, compared: pd.DataFrame, question: Question) -> Markup:
+    """The picture of a question's differences (`differences`); empty where it has none, or nothing ran."""
+    if question.figure is None or not len(compared):
+        return Markup("")
+    x, y = question.figure.x, question.figure.y
+    gains: dict[str, list[Interval]] = {}
+    for row in compared.itertuples():
+        title = f"{row.task.upper()} {row.metric}" + (
+            f" ({unit(row.metric)})" if question.figure.kind == "lines" else ""
+        )
+        what, look = difference_name(row.better, row.than, whole=len(question.variants) > 1)
+        at = row.at[x]
+        one = Interval(what, at if isinstance(at, int | float) else 0.0, row.difference, row.half_width, look)
+        gains.setdefault(title, []).append(one)
+    alt = f"{name}: gains with 95% intervals over {x}"
+    if question.figure.kind == "lines":
+        return intervals(alt, x, gains)
+    shown = {
+        (f"{row.task.upper()} {row.metric}", str(row.at[x])): Interval("", 0, row.difference, row.half_width)
+        for row in compared.itertuples()
+    }
+    return cells(alt, x, y or "", [str(value) for value in question.each[x]], list(gains), shown)
+
+
+def difference_name(better: str, than: str, whole: bool = True) -> tuple[str, str]:
+    """A difference in words, without the values of `each`, and the regime whose color it has; not `whole`, the regimes
+    alone.
+    """
+    sides = [
+        (variant.split(" ")[0], regime.split("/")[0])
+        for variant, _, regime in (side.partition(":") for side in (better, than))
+    ]
+    (variant, regime), (other, base) = sides
+    same = variant == other
+    text = f"{regime} − {base}" if same else f"{variant} {regime} − {other} {base}"
+    return f"{variant}: {text}" if same and whole else text, regime
 
 
 def interval(mean: float, half_width: float) -> str:

@@ -53,7 +53,7 @@ class Clone:
         """
         from egopack.tasks.base import load_task
 
-        git("checkout", "--quiet", "--force", "--", ".", folder=self.folder)
+        git("checkout", "--quiet", "--force", "--", PARAMS.name, folder=self.folder)  # what ran before is kept
         write_settings(self.folder / PARAMS, settings)
         parts = [regime.split("/") for regime in regimes]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}

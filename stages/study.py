@@ -27,8 +27,11 @@ FIGURES = METRICS / "study"
 @click.option("--dry", is_flag=True, help="Print the runs that are missing and about how long they take; run none.")
 @click.option("--tune", is_flag=True, help="Run those that settings are chosen by, and no other.")
 @click.option("--table", is_flag=True, help="Run none; print what the runs say so far.")
+@click.option("--seed", "seeds", multiple=True, type=int, help="Judge on this seed, not on those of the plan.")
 @click.option("--figures", is_flag=True, help="Run none; draw what the runs say so far, into metrics/study.")
-def main(questions: tuple[str, ...], jobs: int, dry: bool, tune: bool, table: bool, figures: bool) -> None:
+def main(
+    questions: tuple[str, ...], jobs: int, dry: bool, tune: bool, table: bool, seeds: tuple[int, ...], figures: bool
+) -> None:
     """Run what params.study.yaml asks for and metrics/study.csv lacks, then print the differences with 95% intervals.
 
     Each run is a `dvc repro` of this commit, with other settings, in a clone under data/scratch/study. All share the
@@ -43,15 +46,16 @@ def main(questions: tuple[str, ...], jobs: int, dry: bool, tune: bool, table: bo
     from stages._study import hours, missing
 
     plan, names = load_study(PLAN), list(questions)
+    plan = plan.judged_on(list(seeds)) if seeds else plan
     tried = missing(plan.tuning_runs(names), read(TRIED))
     if dry:
-        judged = missing(plan.runs(names, found(plan)), read(RUNS))
-        for run in [*tried, *judged]:
+        left = missing(plan.runs(names, found(plan)), read(RUNS))
+        for run in [*tried, *left]:
             place = ", ".join(filter(None, (run.variant, run.point, f"seed {run.seed}")))
             click.echo(f"{run.question}: {place}: {', '.join(run.how.regimes)}")
-        about = hours([*tried, *judged], [read(RUNS), read(TRIED)], jobs)
+        about = hours([*tried, *left], [read(RUNS), read(TRIED)], jobs)
         time = "no run so far tells how long they take" if about is None else f"about {about:.1f} h, {jobs} at a time"
-        click.echo(f"{len(tried) + len(judged)} runs; {time}", err=True)
+        click.echo(f"{len(tried) + len(left)} runs; {time}", err=True)
         say_what_waits(plan, names)
         return
     failed = 0
@@ -74,6 +78,12 @@ def read(path: Path) -> pd.DataFrame:
 
     columns = list(MORE if path == TRIED else COLUMNS)
     return pd.read_csv(path, dtype={"point": str}) if path.exists() else pd.DataFrame(columns=columns)
+
+
+def judged(plan: StudyParams) -> pd.DataFrame:
+    """The rows of the plan's seeds."""
+    rows = read(RUNS)
+    return rows[rows["seed"].isin([*plan.seeds.tuning, *plan.seeds.verdict])]
 
 
 def found(plan: StudyParams) -> dict[tuple[str, str, str], dict[str, object]]:
@@ -109,12 +119,15 @@ def keep(path: Path, run: Run, rows: list[Row]) -> None:
 def tell(plan: StudyParams, names: list[str]) -> None:
     """Print what was chosen, and the differences."""
     from egopack.evaluation import tuning
-    from egopack.evaluation.paired import differences, markdown
+    from egopack.evaluation.paired import differences, markdown, over
 
-    choices, done = tuning.tuned(read(TRIED), plan), read(RUNS)
+    choices, done = tuning.tuned(read(TRIED), plan), judged(plan)
     for name in plan.named(names):
         question = plan.questions[name]
-        click.echo(f"\n{name}: {question.about}\n\n{markdown(differences(done[done['question'] == name], question))}")
+        compared = differences(done[done["question"] == name], question)
+        click.echo(f"\n{name}: {question.about}\n\n{markdown(compared)}")
+        if question.figure and len(compared):
+            click.echo(f"\n{over(compared, question.figure.x)}")
         if question.tune:
             own = choices[choices["question"] == name]
             click.echo(
@@ -138,7 +151,7 @@ def draw(plan: StudyParams, names: list[str]) -> None:
     from egopack.report.figures import standalone
     from egopack.report.overview import drawn
 
-    done = read(RUNS)
+    done = judged(plan)
     for name in plan.named(names):
         question = plan.questions[name]
         svg = drawn(name, differences(done[done["question"] == name], question), question)

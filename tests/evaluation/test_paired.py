@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy.stats import ttest_rel
 
-from egopack.evaluation.paired import differences, interval, markdown
+from egopack.evaluation.paired import differences, interval, markdown, over
 from egopack.params.study import Question
 
 
@@ -63,3 +63,33 @@ def test_pairs_are_seeds_and_the_sign_is_in_favor_of_the_better() -> None:
     assert "| pnr error_s | a:egopack/pnr | a:single/pnr | 2 | 0.45, 0.8 | +0.35 ± 0.64 |" in markdown(
         differences(rows, question)
     )
+
+
+def test_a_table_over_the_values_of_each() -> None:
+    question = Question.model_validate(
+        {
+            "about": "?",
+            "seeds": "verdict",
+            "each": {"videos": [60, 6], "task": ["pnr", "mq"]},
+            "variants": {"a": {"regimes": ["egopack/{task}", "single/{task}"]}},
+            "differences": [{"better": "a:egopack/{task}", "than": "a:single/{task}"}],
+        }
+    )
+    gains = {("pnr", 60): 0.25, ("pnr", 6): 0.5, ("mq", 6): -2.0}
+    rows = pd.DataFrame(
+        [
+            (f"a videos={videos} task={task}", seed, f"{regime}/{task}", task, metric, value)
+            for (task, videos), gain in gains.items()
+            for seed in (1, 2)
+            for metric in (["error_s"] if task == "pnr" else ["map"])
+            for regime, value in (("single", 9.0), ("egopack", 9 - gain if task == "pnr" else 9 + gain))
+        ],
+        columns=["variant", "seed", "regime", "task", "metric", "value"],
+    )
+    assert over(differences(rows, question), "videos").splitlines() == [
+        "| metric | gain | videos 6 | videos 60 |",
+        "| --- | --- | --- | --- |",
+        "| PNR error_s ↓ | a egopack − a single | +0.5 ± 0 | +0.25 ± 0 |",
+        "| MQ map ↑ | a egopack − a single | -2 ± 0 |  |",
+    ]
+    assert over(differences(rows[:0], question), "videos") == ""

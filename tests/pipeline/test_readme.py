@@ -9,12 +9,15 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from egopack.evaluation.comparison import markdown, read_comparison
+from egopack.evaluation.paired import differences, over
 from egopack.files import read_json
 from egopack.model.checkpoint import load_checkpoint
+from egopack.params.study import load_study
 from tests.conftest import PARITY_DIR
 from tests.pipeline.conftest import ROOT, Clone
 from tests.support.videos import write_video
@@ -42,6 +45,14 @@ def test_table_is_the_committed_one() -> None:
     shown = README.split("<!-- comparison -->")[1].split("<!-- /comparison -->")[0].strip()
     tasks = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))["tasks"]
     assert shown == markdown(read_comparison(ROOT / "metrics", tasks)).strip()
+
+
+def test_the_studys_table_is_the_committed_one_and_none_where_none_ran() -> None:
+    shown = README.split("<!-- study -->")[1].split("<!-- /study -->")[0].strip()
+    runs, plan = ROOT / "metrics/study.csv", load_study(ROOT / "params.study.yaml")
+    rows = pd.read_csv(runs) if runs.exists() else pd.DataFrame(columns=["question"])
+    rows = rows[rows["question"] == "labels"]
+    assert shown == (over(differences(rows, plan.questions["labels"]), "videos") if len(rows) else "")
 
 
 def test_picture_shows_every_stage() -> None:

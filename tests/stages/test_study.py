@@ -99,6 +99,13 @@ def test_tunes_then_judges_with_the_best_and_runs_nothing_twice(ran: list[dict[s
         in study()
     )
     assert len(ran) == 40
+
+    own = study("--seed", "77", "--seed", "78")
+    assert [run["seed"] for run in ran[40:]] == [77] * 4 + [78] * 4
+    assert "2 | 0.775, 0.775 | +0 ± 0 |" in own  # and not those of the plan
+    refused = CliRunner().invoke(stages.study.main, ["--seed", "1"])
+    assert refused.exit_code == 1
+    assert "--seed: seeds [1] are both for tuning and for the verdict" in refused.output
     assert "metrics/study/labels.svg: written" in study("--figures")
     assert Path("metrics/study/labels.svg").read_text().startswith("<svg")
 

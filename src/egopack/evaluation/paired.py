@@ -79,3 +79,25 @@ def markdown(table: pd.DataFrame) -> str:
             f"{row.mean_than:.4g} | {row.difference:+.3g} ± {row.half_width:.2g} |"
         )
     return "\n".join(lines)
+
+
+def over(table: pd.DataFrame, x: str) -> str:
+    """The differences in Markdown, one row a metric and what is compared, one column a value of `x`."""
+    if not len(table):
+        return ""
+    places = sorted({row.at[x] for row in table.itertuples()})
+    cells: dict[tuple[str, str], dict[object, str]] = {}
+    for row in table.itertuples():
+        other = "".join(f" {key}={value}" for key, value in row.at.items() if key not in (x, "task"))
+        sides = [side.partition(":") for side in (row.better, row.than)]
+        names = [f"{variant.split(' ')[0]} {regime.split('/')[0]}" for variant, _, regime in sides]
+        arrow = "↑" if load_task(row.task).headline[row.metric] == "max" else "↓"
+        key = f"{row.task.upper()} {row.metric} {arrow}", " − ".join(names) + other
+        cells.setdefault(key, {})[row.at[x]] = f"{row.difference:+.3g} ± {row.half_width:.2g}"
+    lines = [
+        f"| metric | gain | {' | '.join(f'{x} {place}' for place in places)} |",
+        "| --- " * (len(places) + 2) + "|",
+    ]
+    for (metric, what), found in cells.items():
+        lines.append(f"| {metric} | {what} | {' | '.join(found.get(place, '') for place in places)} |")
+    return "\n".join(lines)

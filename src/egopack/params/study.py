@@ -187,6 +187,15 @@ class StudyParams(Strict):
             raise UserError(f"there is no question {unknown[0]!r}, only {', '.join(self.questions)}")
         return names or list(self.questions)
 
+    def judged_on(self, seeds: list[int]) -> StudyParams:
+        """The same study with these seeds for the verdict.
+
+        Raises:
+            UserError: something was tuned on one of them, or one is no seed.
+        """
+        both = {"tuning": self.seeds.tuning, "verdict": seeds}
+        return self.model_copy(update={"seeds": check(StudySeeds, both, file="--seed")})
+
     def tuning_runs(self, names: list[str]) -> Iterator[Run]:
         """The runs of the grids of these questions, and of those whose tuning they take: variant by variant, first
         those that train no pack for all its tasks, which take longest.

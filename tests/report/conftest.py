@@ -19,7 +19,7 @@ from egopack.files import write_json
 from egopack.model.prototypes import save_prototypes
 from egopack.params import Params, load_params
 from egopack.report.build import build
-from egopack.report.results import Folders
+from egopack.report.results import Folders, Results, read_results
 from egopack.tasks.base import check_task, load_task
 from tests.model.test_regimes import prototypes_of
 from tests.support import small
@@ -34,7 +34,10 @@ class Pipeline:
 
     def report(self) -> str:
         blocks = {task: check_task(task, block) for task, block in self.params.tasks.items()}
-        return build(self.folders, self.params, blocks, ROOT / "params.study.yaml", "Code 123.")
+        return build(self.results(), self.folders, self.params, blocks, ROOT / "params.study.yaml", "Code 123.")
+
+    def results(self) -> Results:
+        return read_results(self.folders, self.params)
 
 
 @pytest.fixture(scope="session")

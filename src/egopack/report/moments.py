@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 from markupsafe import Markup
 
 from egopack.detection.average_precision import GroundTruth, Predictions, average_precision
@@ -75,6 +76,21 @@ def averages(truth: GroundTruth, detected: Mapping[str, Predictions]) -> list[Ma
     by_lengths = bars(f"mAP by length at tIoU {AT}", "mAP (%) ↑", ranges, lengths, x="length of moments (how many)")
     words = f"mAP by length of the moment at tIoU {AT} ↑; what finds one of another length is left out"
     return [figure(by_tiou, "mAP by tIoU ↑"), figure(by_lengths, words)]
+
+
+def precisions(results: TaskResults) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Average precision in percent as `dvc plots` draws it: mAP by regime and tIoU, and of each regime that of each
+    class, the mean over the tIoUs.
+    """
+    truth, rows, classes = ground_truth(results.samples), [], {}
+    names = results.labels["moments"]
+    for regime, table in results.predictions.items():
+        found = average_precision(truth, as_detected(table, results.samples), TIOU)
+        panel = f"{results.title}: mAP (%) ↑"
+        rows += [(panel, regime, tiou, 100 * value) for tiou, value in zip(TIOU, found.per_tiou, strict=True)]
+        each = 100 * found.values.mean(axis=0)
+        classes[regime] = pd.DataFrame({"class": [short(names[label]) for label in found.classes], "ap": each})
+    return pd.DataFrame(rows, columns=["panel", "regime", "tiou", "value"]), classes
 
 
 def by_class(truth: GroundTruth, detected: Mapping[str, Predictions], names: Sequence[str]) -> Markup:

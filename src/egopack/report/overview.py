@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from markupsafe import Markup
 from pydantic import BaseModel
 
@@ -82,6 +83,28 @@ def curves(results: Results) -> Markup:
                 drawn = lines(f"{title}: {metric} over epochs", "epoch", label, scores, marks=True, whole=True)
                 parts.append(figure(drawn, f"{title}: validation {metric} after each epoch {ARROWS[better]}"))
     return Markup('<div class="figures">{}</div>').format(Markup("").join(parts))
+
+
+def curve_tables(results: Results) -> dict[str, pd.DataFrame]:
+    """Of each task what `dvc plots` draws of its training in one plot: a panel of the training loss, and one of each
+    headline metric where training looked at it, with a line for each regime.
+    """
+    found = {}
+    for task, regimes in results.curves.items():
+        own = results.tasks[task]
+        panels = {f"{own.title}: training loss ↓": f"{task}/"}
+        for metric, better in own.headline.items():
+            panels[f"{own.title}: validation {metric} ({unit(metric)}) {ARROWS[better]}"] = f"val/{task}/{metric}"
+        points = [
+            (panel, regime, int(epoch), value)
+            for panel, prefix in panels.items()
+            for regime, rows in regimes.items()
+            if rows and any(name.startswith(prefix) for name in rows[0])
+            for epoch, value in zip(*_series(rows, prefix), strict=True)
+        ]
+        if points:
+            found[task] = pd.DataFrame(points, columns=["panel", "regime", "epoch", "value"])
+    return found
 
 
 def _series(rows: Sequence[Mapping[str, str]], prefix: str) -> tuple[list[float], list[float]]:

@@ -15,7 +15,7 @@ from egopack.evaluation.comparison import read_comparison
 from egopack.evaluation.predict import read_predictions
 from egopack.files import read_json
 from egopack.labels import Labels
-from egopack.tasks.base import load_task
+from egopack.tasks.base import load_task, module_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,6 +47,11 @@ class TaskResults:
     labels: Labels
     predictions: dict[str, pd.DataFrame]
     headline: dict[str, str]
+
+    @property
+    def module(self) -> str:
+        """The file in tasks/ that the task is of."""
+        return module_of(self.name)
 
     @property
     def title(self) -> str:

@@ -14,7 +14,7 @@ from stages._common import METRICS, PLAN, Stage
 if TYPE_CHECKING:
     import pandas as pd
 
-    from egopack.params.study import Run, StudyParams
+    from egopack.params.study import Chosen, Run, StudyParams
     from stages._study import Row
 
 RUNS, TRIED = METRICS / "study.csv", METRICS / "study_tuning.csv"
@@ -24,13 +24,21 @@ FIGURES = METRICS / "study"
 @click.command(cls=Stage)
 @click.argument("questions", nargs=-1)
 @click.option("--jobs", default=os.cpu_count(), type=click.IntRange(min=1), help="Runs at a time.  [default: cores]")
+@click.option("--most", type=click.IntRange(min=1), help="Stop after so many runs; the same command goes on.")
 @click.option("--dry", is_flag=True, help="Print the runs that are missing and about how long they take; run none.")
 @click.option("--tune", is_flag=True, help="Run those that settings are chosen by, and no other.")
 @click.option("--table", is_flag=True, help="Run none; print what the runs say so far.")
 @click.option("--seed", "seeds", multiple=True, type=int, help="Judge on this seed, not on those of the plan.")
 @click.option("--figures", is_flag=True, help="Run none; draw what the runs say so far, into metrics/study.")
 def main(
-    questions: tuple[str, ...], jobs: int, dry: bool, tune: bool, table: bool, seeds: tuple[int, ...], figures: bool
+    questions: tuple[str, ...],
+    jobs: int,
+    most: int | None,
+    dry: bool,
+    tune: bool,
+    table: bool,
+    seeds: tuple[int, ...],
+    figures: bool,
 ) -> None:
     """Run what params.study.yaml asks for and metrics/study.csv lacks, then print the differences with 95% intervals.
 
@@ -53,15 +61,18 @@ def main(
         for run in [*tried, *left]:
             place = ", ".join(filter(None, (run.variant, run.point, f"seed {run.seed}")))
             click.echo(f"{run.question}: {place}: {', '.join(run.how.regimes)}")
-        about = hours([*tried, *left], [read(RUNS), read(TRIED)], jobs)
+        later: Chosen = {key: {} for key in plan.owners(names).values()} | found(plan)
+        whole = [*tried, *missing(plan.runs(names, later), read(RUNS))]
+        about = hours(whole, [read(RUNS), read(TRIED)], jobs)
         time = "no run so far tells how long they take" if about is None else f"about {about:.1f} h, {jobs} at a time"
-        click.echo(f"{len(tried) + len(left)} runs; {time}", err=True)
+        click.echo(f"{len(whole)} runs, {len(tried) + len(left)} of them now; {time}", err=True)
         say_what_waits(plan, names)
         return
     failed = 0
     if not table and not figures:
-        failed = run_missing(tried, TRIED, jobs)
-        failed += 0 if tune else run_missing(missing(plan.runs(names, found(plan)), read(RUNS)), RUNS, jobs)
+        failed = run_missing(tried[:most], TRIED, jobs)
+        left = [] if tune or (most and len(tried) >= most) else missing(plan.runs(names, found(plan)), read(RUNS))
+        failed += run_missing(left[: most and most - len(tried)], RUNS, jobs)
     tell(plan, names)
     if figures:
         draw(plan, names)

@@ -41,7 +41,7 @@ def test_a_study_runs_what_is_missing_and_its_values_are_those_of_the_pipeline(c
     assert dry.splitlines() == [
         "rate: low, seed 7: single/ar",
         "rate: high, seed 7: single/ar",
-        "2 runs; no run so far tells how long they take",
+        "2 runs, 2 of them now; no run so far tells how long they take",
     ]
 
     def other(params: dict[str, Any]) -> None:

@@ -70,10 +70,12 @@ def rows(name: str) -> list[dict[str, str]]:
 
 def test_tunes_then_judges_with_the_best_and_runs_nothing_twice(ran: list[dict[str, Any]]) -> None:
     dry = study("--dry")
-    assert "32 runs; no run so far tells how long they take" in dry
+    assert "40 runs, 32 of them now; no run so far tells how long they take" in dry
     assert "6 regimes are not judged before their tuning is whole, labels, plain videos=6, single/pnr first" in dry
     assert not ran
 
+    study("--tune", "--most", "3")
+    assert len(ran) == 3
     said = study("--tune")
     assert len(ran) == 32  # of 2 places, 4 rates, 2 seeds, of multi apart from the two others
     assert {run["seed"] for run in ran} == {1, 2}
@@ -82,6 +84,8 @@ def test_tunes_then_judges_with_the_best_and_runs_nothing_twice(ran: list[dict[s
     line = "| plain videos=60 | multi/all/pnr | 8 of 8 | lr=0.8 | -0.015 | lr=0.4: -0.415 | lr: widen the grid |"
     assert line in said
 
+    study("--most", "5")
+    assert len(ran) == 37
     study()
     judged = ran[32:]
     assert sorted((run["seed"], run["labelled.pnr.videos"], len(run["regimes"])) for run in judged) == sorted(
@@ -93,7 +97,7 @@ def test_tunes_then_judges_with_the_best_and_runs_nothing_twice(ran: list[dict[s
     assert len(found) == 12
     assert {row["value"] for row in found} == {"0.03", "0.04"}
 
-    assert "0 runs; about 0.0 h" in study("--dry")
+    assert "0 runs, 0 of them now; about 0.0 h" in study("--dry")
     assert (
         "| pnr error_s | plain videos=6:egopack/pnr | plain videos=6:single/pnr | 2 | 0.035, 0.035 | +0 ± 0 |"
         in study()

@@ -231,13 +231,17 @@ class StudyParams(Strict):
 
     def waiting(self, names: list[str], chosen: Chosen) -> list[tuple[str, str, str]]:
         """Question, variant and regime of all that cannot be judged before they are tuned."""
-        return [
-            (name, variant, regime)
+        return [place for place, owner in self.owners(names).items() if owner not in chosen]
+
+    def owners(self, names: list[str]) -> dict[tuple[str, str, str], tuple[str, str, str]]:
+        """Of the question, variant and regime of all that is judged after a tuning those that are tuned for it."""
+        return {
+            (name, variant, regime): (one.tuned[0] or name, one.tuned[1], regime)
             for name in self.named(names)
             for variant, one in self.questions[name].all_variants().items()
             for regime in one.regimes
-            if one.tuned and (one.tuned[0] or name, one.tuned[1], regime) not in chosen
-        ]
+            if one.tuned
+        }
 
     def _judged(self, name: str, one: Asked, chosen: Chosen) -> Iterator[tuple[list[str], Settings]]:
         """The regimes of a variant that run together, and what was chosen for them. The pack of a task and multi-task

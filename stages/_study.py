@@ -41,9 +41,14 @@ class Clone:
         if not (folder / ".git").exists():
             shutil.rmtree(folder, ignore_errors=True)
             git("clone", "--quiet", "--shared", ".", str(folder))
-        git("checkout", "--quiet", "--force", "--detach", self.commit, folder=folder)
+        if git("rev-parse", "HEAD", folder=folder) != self.commit:
+            self.clean()
         local = folder / ".dvc" / "config.local"
         local.write_text(f"[cache]\n    dir = {Path('.dvc/cache').resolve()}\n", encoding="utf-8")
+
+    def clean(self) -> None:
+        """Bring back what is committed; what ran comes from the cache."""
+        git("checkout", "--quiet", "--force", "--detach", self.commit, folder=self.folder)
 
     def run(self, settings: dict[str, Any], regimes: Iterable[str]) -> list[tuple[str, str, str, float]]:
         """Run the pipeline as far as the regimes need it: regime, task, metric and value of every headline metric.
@@ -139,6 +144,7 @@ def run_all(runs: Iterable[Run], jobs: int, keep: Callable[[Run, list[Row]], Non
         try:
             found = clone.run(run.how.set, run.how.regimes)
         except subprocess.CalledProcessError:
+            clone.clean()
             with lock:
                 failed.append(run)
                 say(f"{name}: failed; {clone.folder / LOG} tells why")

@@ -27,11 +27,14 @@ def main(task: str, model: Path | None, out: Path | None) -> None:
     """
     params = load_all()
     from egopack.data.shard_reader import FeatureShards
+    from egopack.errors import UserError
     from egopack.evaluation.submit import submit
     from egopack.model.checkpoint import load_checkpoint
     from egopack.runtime.device import set_up
     from egopack.tasks.base import check_task
 
+    if params.data.source != "ego4d":
+        raise UserError(f"{PARAMS}: data.source: these are Ego4D's challenges; python -m stages.epic answers epic's")
     block = check_task(task, params.tasks.get(task, {}), PARAMS)
     device = set_up(params.runtime, params.seed)
     target = out or SUBMISSIONS / f"{task}.json"

@@ -60,8 +60,8 @@ def begin(clone: Clone, output: Path, stage: str) -> Begun:
 
 
 def remedies() -> dict[str, list[str]]:
-    """What the README tells a human to do, by the file that DVC complains of: it does not write them atomically."""
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    """What stages/README.md tells to do, by the file that DVC complains of: it does not write them atomically."""
+    lines = (ROOT / "stages/README.md").read_text(encoding="utf-8").splitlines()
     commands = [
         line.split("#")[0].split() for line in lines if re.match(r"(rm|git checkout) \S*(rwlock|dvc\.lock)", line)
     ]

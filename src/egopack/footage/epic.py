@@ -7,6 +7,7 @@ nouns the first counts.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +19,8 @@ from egopack.footage.timelines import Timelines, judged
 
 TRAIN, PART_OF_TRAIN = "EPIC_100_train.csv", "EPIC_100_uda_source_train.csv"
 VALIDATION, TEST = "EPIC_100_validation.csv", "EPIC_100_test_timestamps.csv"
+TAIL = {"verb": "EPIC_100_tail_verbs.csv", "noun": "EPIC_100_tail_nouns.csv"}
+UNSEEN = "EPIC_100_unseen_participant_ids_validation.csv"
 INFO, VERBS, NOUNS = "EPIC_100_video_info.csv", "EPIC_100_verb_classes.csv", "EPIC_100_noun_classes.csv"
 SEGMENTS = (
     "narration_id",
@@ -91,6 +94,38 @@ def read_ids(path: Path, column: str) -> list[str]:
     """One column of an official file, which lists classes or people, as texts."""
     table = read_columns(path, (column,))
     return table[column].to_list()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the challenges ask for: the segments of one file as they stand there, whatever becomes of them as samples.
+
+    segments: `id`, `video`, `participant`, `start`, `end` (seconds), and on the validation split ids of `verb`, `noun`
+    tail: classes of each part that are counted apart;  unseen: people that training never saw
+    """
+
+    file: Path
+    segments: pd.DataFrame
+    tail: dict[str, list[int]]
+    unseen: list[str]
+
+
+def read_asked(root: Path, split: str) -> Asked:
+    """What is asked of the split `val` or `test_unannotated`; UserError for a file that is missing or of another
+    shape.
+    """
+    folder, test = epic_folder(root), split != "val"
+    path = folder / (TEST if test else VALIDATION)
+    sizes = {"verb": len(read_class_names(folder / VERBS)), "noun": len(read_class_names(folder / NOUNS))}
+    wanted = {part: {str(label): label for label in range(size)} for part, size in sizes.items()}
+    found, people = _segments(path, split, {part: tuple(known) for part, known in wanted.items()})
+    found = found.assign(participant=found["video"].map(people))
+    if test:
+        return Asked(path, found, {}, [])
+    for part, known in wanted.items():
+        found[part] = found[part].map(known).astype(int)
+    tail = {part: [int(label) for label in read_ids(folder / name, part)] for part, name in TAIL.items()}
+    return Asked(path, found, tail, read_ids(folder / UNSEEN, "participant_id"))
 
 
 def _videos(path: Path) -> pd.DataFrame:

@@ -27,7 +27,7 @@ from egopack.params.model import (
     ModelParams,
     PrototypesParams,
 )
-from egopack.params.tasks import AnyBlock, ComparisonParams, NoParams, TaskBlock, TaskParams
+from egopack.params.tasks import AnyBlock, ComparisonParams, NoParams, SubmissionParams, TaskBlock, TaskParams
 from egopack.params.training import ExtrasParams, MultiParams, OptimizerParams, RuntimeParams, TrainParams
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "Seed",
     "SplitParams",
     "Strict",
+    "SubmissionParams",
     "SyntheticParams",
     "TaskBlock",
     "TaskParams",

@@ -13,7 +13,7 @@ from egopack.errors import UserError
 from egopack.params.checks import Name, Seed, Strict, TaskName, check
 from egopack.params.data import BudgetParams, DataParams, SyntheticParams
 from egopack.params.model import BackboneParams, InteractionParams, PrototypesParams
-from egopack.params.tasks import AnyBlock, ComparisonParams, ReportParams
+from egopack.params.tasks import AnyBlock, ComparisonParams, ReportParams, SubmissionParams
 from egopack.params.training import MultiParams, RuntimeParams
 
 MOST_BYTES, MOST_VALUES, MOST_DEPTH = 1 << 18, 100_000, 50  # of a params file; the longest there are have 15 kB
@@ -40,6 +40,9 @@ class Params(Strict):
     prototypes: PrototypesParams = Field(PrototypesParams(), description="what prototypes are made of")
     comparison: ComparisonParams = Field(description="the comparison of the regimes")
     report: ReportParams = Field(ReportParams(), description="the report")
+    submission: SubmissionParams = Field(
+        SubmissionParams(), description="submissions to EPIC-KITCHENS-100's challenges"
+    )
     packs: dict[Name, list[str]] = Field(description="packs by their names: support tasks that are trained together")
     helped_by: dict[TaskName, Name] = Field(
         description="the pack that helps a task in EgoPack, of which the task is no member; a task that is not named "

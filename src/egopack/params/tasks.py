@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from egopack.params.checks import NAME, Levels, Name, Strict
+from egopack.params.checks import NAME, Count, Levels, Name, Strict
 from egopack.params.model import ModelParams
 from egopack.params.training import TrainParams, without_pack
 
@@ -73,3 +73,15 @@ class ReportParams(Strict):
         description="ids of validation clips or videos whose timelines are shown beside those of the best, the median "
         "and the worst clip",
     )
+
+
+Level = Annotated[int, Field(ge=0, le=5)] | None
+
+
+class SubmissionParams(Strict):
+    """What submissions to EPIC-KITCHENS-100's challenges say: levels of supervision, 0 to 5 by their own scale."""
+
+    sls_pt: Level = Field(None, description="supervision that pretraining had; submissions need it")
+    sls_tl: Level = Field(None, description="supervision that training labels give; submissions need it")
+    sls_td: Level = Field(None, description="how much training data there is; submissions need it")
+    segments: Count = Field(1000, description="most actions that are told of a video, the likeliest")

@@ -7,7 +7,7 @@ import click
 from stages._common import CODE, MANIFEST, METRICS, MODELS, RELEASE, Stage
 from stages._inputs import Reads, load
 
-READS = Reads(("data.version", "data.features", "packs", "helped_by", "tasks"), tasks=("all",))
+READS = Reads(("data.source", "data.version", "data.features", "packs", "helped_by", "tasks"), tasks=("all",))
 
 
 @click.command(cls=Stage)
@@ -19,10 +19,12 @@ def main() -> str:
     `egopack predict data/release/egopack/mq features.npy --out out.json`.
     """
     params = load(READS)
+    from egopack.ego4d.manifest import rendered
     from egopack.files import read_json
-    from egopack.inference.release import release
+    from egopack.inference.release import about_data, release
     from egopack.tasks.base import check_task
 
+    known = about_data(params.data, rendered(MANIFEST, params.data.features))
     blocks = {task: check_task(task, block) for task, block in params.tasks.items()}
     decode = {task: block.decode.model_dump(mode="json") for task, block in blocks.items()}
     names = [*(("single", task) for task in blocks), *(("egopack", task) for task in params.helped_by)]
@@ -39,7 +41,7 @@ def main() -> str:
                 *(MANIFEST / "features" / f"{name}.json" for name in params.data.features),
                 *{MANIFEST / f"{blocks[task].annotations}.json" for task in members},
             ],
-            params={"data.version": params.data.version},
+            params=known,
         )
     return f"{RELEASE}: {len(names) + len(params.packs)} models"
 

@@ -27,6 +27,8 @@ def main(with_costs: bool) -> str:
     these differ from run to run, and git keeps the other.
     """
     params = load(READS)
+    from egopack.ego4d.layout import told_of_rendered
+    from egopack.ego4d.manifest import rendered
     from egopack.files import atomic_path, digest
     from egopack.report.build import build, write_plots
     from egopack.report.overview import costs
@@ -37,6 +39,8 @@ def main(with_costs: bool) -> str:
 
     blocks = {task: check_task(task, block, PARAMS) for task, block in params.tasks.items()}
     revision, last, out = f"Code and params {digest(CODE)}, data {digest(MANIFEST)}.", [], REPORT
+    if made := told_of_rendered(rendered(MANIFEST, params.data.features)):
+        revision = f"{made} {revision}"
     if with_costs:
         last, out = [Section("costs", "Costs", costs(original(COSTS)))], DATED
         revision += f" Commit {commit()}."

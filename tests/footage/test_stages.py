@@ -80,11 +80,13 @@ def test_the_split_stays_when_videos_are_added(own: Workplace) -> None:
 
 
 def test_check_tells_what_can_be_learned(own: Workplace) -> None:
+    footage.write_features(own.folder / "own" / "features" / "own", {"garden": 30.0, "attic": 30.0})
     output = ok(own, "check")
     lines = [" ".join(line.split()) for line in output.splitlines()]
     assert any(line.startswith("actions AR, LTA verb, noun") for line in lines)
     assert "3 verbs, 3 of them in train, 3 in val" in lines
     assert "videos 8 2 0" in lines
+    assert "2 videos have features of own, but no labels: attic, garden" in lines
     assert not Path("data").exists()
 
 

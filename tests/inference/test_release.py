@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 import egopack
-from egopack.inference.release import release
+from egopack.inference.release import about_data, release
 from egopack.model.config import ModelConfig
+from egopack.params import DataParams
 from tests.support.released import footage, released
 from tests.support.workplace import ROOT
 
@@ -77,6 +78,12 @@ def test_digests_follow_code_and_data(place: Path) -> None:
     code = made(place).digests
     assert code["data"] == data["data"]
     assert code["code"] != data["code"]
+
+
+def test_what_is_said_of_the_raw_data() -> None:
+    table = DataParams.model_validate({"source": "table", "root": ".", "features": {"own": {"size": 4}}})
+    assert about_data(table, ["own"]) == {"data.source": "table", "data.rendered": ["own"]}
+    assert about_data(table.model_copy(update={"source": "ego4d"}), []) == {"data.version": "v1"}
 
 
 def test_artifacts_name_released_models() -> None:

@@ -40,3 +40,10 @@ def test_what_is_not_known_is_not_made_up() -> None:
     assert "## Scores" not in text
     assert "SHA-256" not in text
     assert 'task="ar"' in text
+
+
+def test_rendered_features_are_said_to_be() -> None:
+    text = card(config_of("mq", params={"data.source": "table", "data.rendered": ["own"]}))
+    assert "Trained on annotations of the form `data.source: table`." in text
+    assert "**Features of own are rendered: made of the annotations, so scores say nothing of the footage.**" in text
+    assert "rendered" not in card(config_of("mq", params={"data.version": "v1"}))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from egopack.ego4d.manifest import rendered
 from egopack.footage.sources import read_timelines
 from egopack.footage.timelines import Timelines
 from tests.support import footage
@@ -78,10 +79,11 @@ def test_the_same_bytes_and_a_note_that_they_are_made(own: Workplace) -> None:
     assert all((Path("one") / path).read_bytes() == (Path("two") / path).read_bytes() for path in files)
     own.edit_params(lambda params: params["data"].update(root="one"))
     own.edit_params(without_mq)
-    assert "features of slow are rendered" in own.run("check").output
+    assert "Features of slow are rendered" in own.run("check").output
     done = own.run("fingerprint")
     assert done.exit_code == 0, done.output
     assert json.loads(Path("data/manifest/features/slow.json").read_text())["rendered"]["made_of"] == "annotations"
+    assert rendered(Path("data/manifest"), ["slow"]) == ["slow"]
 
 
 def test_what_is_not_rendered(own: Workplace) -> None:

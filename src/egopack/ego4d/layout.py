@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from egopack.errors import UserError
@@ -63,3 +63,13 @@ def feature_uids(root: Path | str, names: Iterable[str]) -> list[str]:
             )
     files = (path for folder in folders for path in folder.iterdir())
     return sorted({path.stem for path in files if path.suffix in FEATURE_SUFFIXES})
+
+
+def told_of_rendered(feature_sets: Collection[str]) -> str:
+    """What whoever sees scores of rendered features is to know; nothing where there are none."""
+    if not feature_sets:
+        return ""
+    return (
+        f"Features of {', '.join(feature_sets)} are rendered: made of the annotations, so scores say nothing of the "
+        "footage."
+    )

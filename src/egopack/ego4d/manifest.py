@@ -64,6 +64,11 @@ def feature_manifests(
     return manifests
 
 
+def rendered(folder: Path, feature_sets: Iterable[str]) -> list[str]:
+    """Of these feature sets, those that were made of annotations, as the manifests in `folder` note it."""
+    return [name for name in feature_sets if "rendered" in read_json(folder / "features" / f"{name}.json")]
+
+
 def differences(noted: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """One line for each manifest whose files are now others than it notes."""
     lines = []

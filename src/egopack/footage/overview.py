@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from egopack.ego4d.layout import RENDERED, TEST, feature_dir
+from egopack.ego4d.layout import FEATURE_SUFFIXES, RENDERED, TEST, feature_dir, told_of_rendered
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
+from egopack.files import printable
 from egopack.footage.annotations import FAMILIES
 from egopack.footage.sources import EGO4D, read_timelines
 from egopack.footage.splits import assign
@@ -46,12 +47,24 @@ def overview(data: DataParams, root: Path, kept: Mapping[str, str]) -> str:
     wide = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
     text = "\n" + "".join("  ".join(map(str.ljust, line, wide)).rstrip() + "\n" for line in lines)
     for name in data.features:
-        if (feature_dir(root, name) / RENDERED).exists():
-            text += f"features of {name} are rendered: made of the annotations, so scores say nothing of the footage\n"
+        text += _without_labels(name, feature_dir(root, name), timelines)
+    made = [name for name in data.features if (feature_dir(root, name) / RENDERED).exists()]
+    if made:
+        text += told_of_rendered(made) + "\n"
     for column, name in NAMES.items():
         if timelines.has(column):
             text += _classes(timelines, column, name, splits)
     return text
+
+
+def _without_labels(name: str, folder: Path, timelines: Timelines) -> str:
+    """A line that counts videos whose features are there and that the annotations do not name."""
+    files = {path.stem for path in folder.iterdir() if path.suffix in FEATURE_SUFFIXES} if folder.is_dir() else set()
+    others = sorted(map(printable, files - set(timelines.videos.index)))
+    if not others:
+        return ""
+    shown = ", ".join(others[:SHOWN]) + (", ..." if len(others) > SHOWN else "")
+    return f"{len(others)} videos have features of {name}, but no labels: {shown}\n"
 
 
 def _tasks(family: str, columns: list[str]) -> str:

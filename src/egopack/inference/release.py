@@ -11,7 +11,14 @@ from egopack.files import read_json, sha256
 from egopack.model.card import card
 from egopack.model.checkpoint import WEIGHTS, read_config, write_checkpoint
 from egopack.model.config import ModelConfig
+from egopack.params import DataParams
 from egopack.tasks.base import load_task
+
+
+def about_data(data: DataParams, rendered: Sequence[str]) -> dict[str, Any]:
+    """What a config says of the raw data, by the names of params; `rendered` are feature sets made of annotations."""
+    known: dict[str, Any] = {"data.version": data.version} if data.source == "ego4d" else {"data.source": data.source}
+    return known | ({"data.rendered": list(rendered)} if rendered else {})
 
 
 def release(

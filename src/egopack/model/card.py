@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import yaml
 
+from egopack.ego4d.layout import told_of_rendered
 from egopack.model.config import ModelConfig
 
 REGIMES = {"single": "trained alone", "multi": "trained together", "egopack": "trained with the help of a pack"}
@@ -88,9 +89,16 @@ def _scores(config: ModelConfig, headlines: Mapping[str, Mapping[str, str]]) -> 
 
 
 def _origin(config: ModelConfig) -> str:
-    data = config.params.get("data.version")
     known = [f"- {what}: `{digest}`" for what, digest in sorted(config.digests.items())]
-    said = f"\nTrained on annotations {data} in Ego4D's format. " if data else "\n"
+    made = told_of_rendered(config.params.get("data.rendered", ()))
     licence = "Weights that were trained on Ego4D's features and annotations are under Ego4D's licence."
+    said = "\n" + _data(config) + (f"**{made}** " if made else "")
     digests = "\n\nMade by and of (SHA-256):\n\n" + "\n".join(known) if known else ""
     return f"## Where it is from\n{said}`config.json` has all settings. {licence}{digests}\n"
+
+
+def _data(config: ModelConfig) -> str:
+    version, source = config.params.get("data.version"), config.params.get("data.source")
+    if source:
+        return f"Trained on annotations of the form `data.source: {source}`. "
+    return f"Trained on annotations {version} in Ego4D's format. " if version else ""

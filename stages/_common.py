@@ -43,6 +43,7 @@ REPORT = METRICS / "report.html"
 PLOTS = Path("data/plots")
 DATED = Path("data/report.html")  # with what no two runs share
 SCRATCH = Path("data/scratch")
+BOARD = Path("data/tensorboard")  # of no stage: events hold times
 JOBS = Path("data/jobs")
 COSTS = Path("data/costs")
 ROOT_VARIABLES = {"ego4d": "EGO4D_ROOT", "epic": "EPIC_ROOT"}  # by data.source
@@ -177,7 +178,7 @@ def training_of(
     from egopack.model.config import about
     from egopack.training.run import Folders, Training
 
-    folders = Folders(SHARDS, SAMPLES, MODELS, METRICS / "curves", original(SCRATCH))
+    folders = Folders(SHARDS, SAMPLES, MODELS, METRICS / "curves", original(SCRATCH), original(BOARD))
     initial = initial_folder(how, pack)
     known = about(name, params.data.features, {task: read_labels(SAMPLES / task) for task in network.spec.tasks})
     return Training(name, network, how, params.runtime, params.seed, device, ranks, folders, initial, known)

@@ -167,7 +167,7 @@ def test_a_compiled_module_older_than_its_sources_is_refused(clone: Clone) -> No
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda params: params["runtime"].update(threads=1, device="cpu", save_every=7), set()),
+        (lambda params: params["runtime"].update(threads=1, device="cpu", save_every=7, tensorboard=True), set()),
         (lambda params: params.update(launcher="python -X utf8"), set()),
         (lambda params: params["runtime"].update(reproducible="here"), TRAIN | EVALUATE | PROTOTYPES),
         (lambda params: params["tasks"]["mq"]["decode"].update(sigma=1.0), EVALUATE_MQ),

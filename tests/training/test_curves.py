@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 
 import pytest
 
-from egopack.training.curves import write_curves
+from egopack.errors import UserError
+from egopack.training.curves import Board, write_curves
 from egopack.training.loop import EpochReport
 
 REPORTS = [
@@ -29,3 +31,12 @@ def test_the_same_bytes_twice(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_curves(tmp_path / name, REPORTS)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_without_tensorboard_it_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [*sys.modules]:
+        if name.startswith("torch.utils.tensorboard"):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(UserError, match=r"^params\.yaml: runtime\.tensorboard: .* pip install tensorboard, or "):
+        Board(tmp_path)

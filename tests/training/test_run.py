@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from egopack.tasks.mq import MomentQueries
 from egopack.training import run
@@ -31,7 +32,7 @@ def test_curves_grow_while_it_runs_and_repeat_nothing(workplace: Workplace, monk
     def longer(params: dict[str, Any]) -> None:
         params["tasks"]["ar"]["train"] |= {"epochs": 4, "warmup_epochs": 0}
         params["tasks"]["ar"]["train"]["extras"]["evaluate_every"] = 1
-        params["runtime"]["save_every"] = 1
+        params["runtime"] |= {"save_every": 1, "tensorboard": True}
 
     workplace.edit_params(longer)
     for stage in (["shard"], ["index", "ar"]):
@@ -55,4 +56,9 @@ def test_curves_grow_while_it_runs_and_repeat_nothing(workplace: Workplace, monk
     assert grown[1] == [header, *rows[:2]]
     assert [row.split(",")[0] for row in rows] == ["1", "2", "3", "4"]
     assert header.endswith("val/ar/noun_top1,val/ar/verb_top1")
+    board = EventAccumulator("data/tensorboard/single/ar").Reload()
+    for column, tag in (("ar/verb", "loss/ar/verb"), ("val/ar/verb_top1",) * 2, ("lr", "lr")):
+        values = [float(row.split(",")[header.split(",").index(column)]) for row in rows]
+        assert [event.step for event in board.Scalars(tag)] == [1, 2, 3, 4]
+        assert [event.value for event in board.Scalars(tag)] == pytest.approx(values, rel=1e-5)
     assert resumed.output.splitlines()[-1].startswith("data/models/single/ar: ")

@@ -135,6 +135,9 @@ class RuntimeParams(Strict):
     save_every: CountOrZero = Field(
         50, description="steps after which the state of a training is saved, for it to resume from; 0 is never"
     )
+    tensorboard: bool = Field(
+        False, description="whether trainings write their curves to data/tensorboard as well, for TensorBoard to show"
+    )
 
     @model_validator(mode="after")
     def _anywhere_can_be_kept(self) -> RuntimeParams:

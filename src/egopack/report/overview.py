@@ -38,7 +38,11 @@ PAPER = {
     "mq.map": (20.2, 18.5, 21.0),
 }
 MODELS = ("data", "synthetic", "backbone", "interaction", "prototypes", "multi", "comparison", "runtime")
-NO_RESULT = ("data.root", "data.shard_mb", *(f"runtime.{name}" for name in ("device", "threads", "save_every")))
+NO_RESULT = (
+    "data.root",
+    "data.shard_mb",
+    *(f"runtime.{name}" for name in ("device", "threads", "save_every", "tensorboard")),
+)
 
 STUDIED = ("question", "variant", "seed", "regime", "task", "metric", "value")  # of a study's file of runs
 

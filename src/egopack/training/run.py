@@ -29,7 +29,7 @@ from egopack.runtime.device import memory_gb
 from egopack.runtime.progress import progress, steps_in_lines
 from egopack.runtime.ranks import Ranks
 from egopack.runtime.reproducible import kept
-from egopack.training.curves import write_curves
+from egopack.training.curves import Board, write_curves
 from egopack.training.elsewhere import differences, of_another_run, setting_of
 from egopack.training.finite import NotFiniteError
 from egopack.training.loaders import train_loader, training_samples
@@ -40,13 +40,16 @@ from egopack.training.state import Scratch, digest_files, digest_tensors, prune,
 
 @dataclass(frozen=True)
 class Folders:
-    """Where trainings find what they read and leave what they write, each under its name or its task."""
+    """Where trainings find what they read and leave what they write, each under its name or its task; `board` is
+    TensorBoard's.
+    """
 
     shards: Path
     samples: Path
     models: Path
     curves: Path
     scratch: Path
+    board: Path | None = None
 
 
 def samples_of(folder: Path, params: OptimizerParams) -> list[Sample]:
@@ -118,6 +121,12 @@ class Training:
         """The file of the curves."""
         return self.folders.curves / f"{self.name}.csv"
 
+    def board(self) -> Board | None:
+        """What shows the curves in TensorBoard, where params ask for it; rank 0's."""
+        if not (self.runtime.tensorboard and self.folders.board and self.ranks.is_main):
+            return None
+        return Board(self.folders.board / self.name)
+
     def begin(self) -> None:
         """Start from the checkpoint `initial`, if there is one."""
         if self.initial is None:
@@ -137,6 +146,7 @@ class Training:
             )
 
         name, epochs, warned, seen = self.name, self.params.epochs, set[str](), list[EpochReport]()
+        board = self.board()
         with progress(0, name, silent=not self.ranks.is_main) as bar:
             say = bar.write if self.ranks.is_main else ignore
             tell = steps_in_lines(name, say) if bar.disable else ignore_step
@@ -157,6 +167,8 @@ class Training:
                 seen.append(report)
                 if self.ranks.is_main:
                     write_curves(self.curves, seen)
+                if board is not None:
+                    board.add(report)
                 for task in self.network.spec.tasks:
                     trouble = self.network.head(task).trouble()
                     if trouble and task not in warned:
@@ -201,7 +213,7 @@ class Training:
             "spec": self.network.spec.model_dump(mode="json"),
             "weights": digest_tensors(self.network.state_dict()),
             "seed": self.seed,
-            "runtime": self.runtime.model_dump(mode="json", exclude={"save_every", "device", "threads"}),
+            "runtime": self.runtime.model_dump(mode="json", exclude={"save_every", "device", "threads", "tensorboard"}),
             "torch": torch.__version__,
             "code": digest_files(source.rglob("*.py")),
             "compiled": run_digest(egopack_native.SOURCES),

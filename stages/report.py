@@ -10,7 +10,8 @@ from stages._inputs import NUMERICS, Reads, load
 READS = Reads(
     (
         *(*NUMERICS, "data.version", "data.features", "data.storage", "data.tolerate", "synthetic", "backbone"),
-        *("interaction", "prototypes", "multi", "comparison", "packs", "helped_by", "tasks", "report"),
+        *("interaction", "prototypes", "multi", "comparison", "packs", "helped_by", "labelled"),
+        *("tasks", "report"),
     ),
     tasks=("all",),
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from egopack.evaluation.comparison import unit
 from egopack.params import load_params
 from egopack.report.overview import PAPER, defaults_of, flat
 from egopack.tasks.base import check_task, load_task
-from tests.report.conftest import ROOT, Pipeline
+from tests.report.conftest import ROOT, Pipeline, with_params
 
 
 def test_units_follow_from_names() -> None:
@@ -40,3 +42,9 @@ def test_only_what_differs_is_shown(pipeline: Pipeline) -> None:
     assert '<th scope="row">backbone.radius_s</th>' not in report
     assert '<th scope="row">seed</th><td>0</td><td>—</td>' in report
     assert "save_every" not in report
+    assert "labelled" not in report
+
+
+def test_a_budget_of_labels_is_shown(pipeline: Pipeline, tmp_path: Path) -> None:
+    report = with_params(pipeline, tmp_path, labelled={"ar": {"videos": 6}}).report()
+    assert '<th scope="row">labelled.ar.videos</th><td>6</td>' in report

@@ -143,6 +143,7 @@ def data(results: Results) -> Markup:
 def settings(params: Params, blocks: Mapping[str, BaseModel]) -> Markup:
     """Params that results depend on and that differ from their defaults, or have none; `blocks` are the tasks'."""
     values: dict[str, Any] = {"seed": params.seed, "packs": dict(params.packs), "helped_by": dict(params.helped_by)}
+    values["labelled"] = {task: budget.model_dump(mode="json") for task, budget in params.labelled.items()}
     defaults: dict[str, Any] = {}
     parts: dict[str, BaseModel] = {name: getattr(params, name) for name in MODELS}
     for prefix, model in (parts | {f"tasks.{task}": block for task, block in blocks.items()}).items():

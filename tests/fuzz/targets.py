@@ -20,6 +20,7 @@ from egopack.ego4d.sources.fho_lta import read_actions, read_taxonomy
 from egopack.ego4d.sources.fho_oscc_pnr import read_windows
 from egopack.ego4d.sources.moments import read_moment_labels, read_moments
 from egopack.ego4d.sources.scenarios import read_scenarios
+from egopack.footage.exports.convert import read_export
 from egopack.model.checkpoint import CONFIG, WEIGHTS, load_checkpoint, save_checkpoint
 from egopack.model.prototypes import Prototypes, load_prototypes, save_prototypes
 from egopack.params import FeatureSet, load_params
@@ -28,7 +29,7 @@ from egopack.published.checkpoint import import_published
 from egopack.tasks.base import check_task
 from egopack.training.loop import train
 from egopack.training.state import STATE, Scratch
-from tests.support import small
+from tests.support import exports, small
 from tests.support.train_tiny import loaders_of, network_of, params_of
 
 TESTS = Path(__file__).resolve().parents[1]
@@ -138,5 +139,13 @@ TARGETS = (
     Target("p.safetensors", prototypes, lambda folder: load_prototypes(folder / "p.safetensors")),
     Target(STATE, state, resume),
     Target("params.yaml", short_params, read_params),
+    *(
+        Target(name, make, lambda folder, name=name: read_export(folder / name, 25.0))
+        for name, make in (
+            ("kitchen labels.eaf", lambda folder: exports.write_elan(folder, "kitchen")),
+            ("project.json", exports.write_studio),
+            ("via.json", exports.write_via),
+        )
+    ),
     Target(PUBLISHED.name, copied(PUBLISHED), lambda folder: import_published(folder / PUBLISHED.name)),
 )

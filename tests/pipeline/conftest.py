@@ -63,10 +63,19 @@ class Clone:
     def edit(self, change: Callable[[dict[str, Any]], Any]) -> None:
         edit_params(self.path, change)
 
-    def restore(self) -> None:
-        """Back to the last commit, outputs too."""
+    def repro(self, *targets: str) -> set[str]:
+        """`dvc repro` by the scheduler, in half its time (test_jobs.py holds the two side by side); what ran."""
+        said = self.run("python", "-m", "stages.repro", "--jobs", "1", *targets).stdout
+        return set(re.findall(r"^ *[\d.]+  (\S+) +ran, ", said, re.MULTILINE))
+
+    def restore_files(self) -> None:
+        """Back to the last commit, but for outputs."""
         self.git("reset", "--quiet", "--hard")
         self.git("clean", "--quiet", "--force", "-d")
+
+    def restore(self) -> None:
+        """Back to the last commit, outputs too."""
+        self.restore_files()
         self.run("dvc", "checkout", "--quiet", "--force")
 
 
@@ -155,11 +164,11 @@ def copy_of_the_project(path: Path) -> Clone:
 
 @pytest.fixture(scope="package")
 def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A reduced clone in which `dvc repro` ran from nothing, its results committed."""
+    """A reduced clone in which all stages ran from nothing, its results committed."""
     clone = copy_of_the_project(tmp_path_factory.mktemp("pipeline") / "clone")
     clone.edit(smaller)
     clone.commit()
-    ran = clone.dvc("repro")
+    ran = clone.repro()
     assert len(ran) == len(clone.run("dvc", "stage", "list", "--name-only").stdout.split())
     clone.commit()
     return clone
@@ -170,6 +179,13 @@ def clone(reproduced: Clone) -> Iterator[Clone]:
     """The reproduced clone, put back afterwards."""
     yield reproduced
     reproduced.restore()
+
+
+@pytest.fixture
+def files(reproduced: Clone) -> Iterator[Clone]:
+    """The reproduced clone, for tests that run no stage with outputs of its own."""
+    yield reproduced
+    reproduced.restore_files()
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ def test_a_task_that_no_pack_helps(tmp_path: Path) -> None:
         file.unlink()
     clone.environment["EGO4D_ROOT"] = str(raw)
     clone.commit()
-    ran = clone.dvc("repro")
+    ran = clone.repro()
     assert {"index@mq", "train_single@mq", "evaluate_single@mq", "compare"} <= set(ran)
     assert not [stage for stage in ran if "multi" in stage or "egopack" in stage or "prototypes" in stage]
     assert set(ran) == set(clone.run("dvc", "stage", "list", "--name-only").stdout.split())
@@ -42,4 +42,4 @@ def test_a_task_that_no_pack_helps(tmp_path: Path) -> None:
     assert multi.get("mq", {}) == egopack.get("mq", {}) == {}
     assert single["mq"]["map"] >= 0
     clone.commit()
-    assert not [stage for stage in clone.dvc("repro") if "mq" in stage]  # nothing is stale
+    assert not [stage for stage in clone.repro() if "mq" in stage]  # nothing is stale

@@ -90,7 +90,7 @@ def test_a_changed_annotation_reruns_the_tasks_that_read_it(clone: Clone, outsid
     file.write_text(json.dumps(moments))
     clone.dvc("repro", "--single-item", "fingerprint")
     assert stale(clone) == {"index@mq"} | LAST
-    assert set(clone.dvc("repro", "count", *of(["fill_pack"], PACKS))) == {
+    assert clone.repro("count", *of(["fill_pack"], PACKS)) == {
         *ALWAYS,
         "index@mq",
         "count",

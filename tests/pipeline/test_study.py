@@ -65,7 +65,7 @@ def test_a_study_runs_what_is_missing_and_its_values_are_those_of_the_pipeline(c
         params["tasks"]["ar"]["train"]["lr"] = 1e-2
 
     clone.edit(by_hand)
-    ran = clone.dvc("repro", "evaluate_single@ar")
+    ran = clone.repro("evaluate_single@ar")
     assert "train_single@ar" not in ran  # it is in the cache that a study shares
     scores = json.loads((clone.path / "metrics/single/ar.json").read_text())
     assert [float(row["value"]) for row in rows[2:]] == [scores["verb_top1"], scores["noun_top1"]]

@@ -119,7 +119,7 @@ def test_a_module_in_parts(tmp_path: Path) -> None:
         '"""Doc."""\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import hidden\nA, B = 1, 2\n'
         "C: int = 3\nregistry['x'] = A\nprint(B)\ndef f(): ...\nclass K: ...\n"
     )
-    module = Module("m", path)
+    module = Module("m", path, path.read_bytes())
     assert set(module.definitions) == {"A", "B", "C", "f", "K"}
     assert [ast.unparse(node) for node in module.effects] == ["registry['x'] = A", "print(B)"]
     assert [ast.unparse(node) for node in module.imports] == ["from typing import TYPE_CHECKING"]

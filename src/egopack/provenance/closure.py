@@ -20,10 +20,11 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterable
+from functools import cache
 
 from egopack.provenance.names import References, references, takes
 from egopack.provenance.project import PARAMS, TASK, Code, Symbol
-from egopack.provenance.syntax import Module, is_attribute, left_out, members
+from egopack.provenance.syntax import Module, digest, is_attribute, left_out, members
 
 NETWORK: Symbol = ("egopack.model.network", "Network")
 BY_TORCH = frozenset({"__init__", "forward"})
@@ -53,6 +54,7 @@ class Closure:
         self.bindings: dict[str, set[tuple[str, str, str]]] = {}  # module -> names that it has from others, whence
         self._todo: list[Symbol] = []
         self._imported: set[str] = set()
+        self._entered: set[str] = set()
         self._passed: set[tuple[Symbol, frozenset[str], bool, bool]] = set()
         self._done: set[int] = set()
         self._whole(root)
@@ -80,23 +82,26 @@ class Closure:
 
     def _enter(self, name: str) -> None:
         """Something of a module is used: its packages and it itself count with their effects."""
-        self._import(name)
-        self.modules |= {part for part in _packages(name) if self.code.module(part) is not None}
+        if name not in self._entered:
+            self._entered.add(name)
+            self._import(name)
+            self.modules |= {part for part in _packages(name) if self.code.module(part) is not None}
 
     def _import(self, name: str) -> None:
         """A module is imported, and all that it imports: what has effects counts."""
+        if name in self._imported:
+            return
         for part in _packages(name):
-            module = self.code.module(part)
-            if module is None or part in self._imported:
-                continue
+            module = None if part in self._imported else self.code.module(part)
             self._imported.add(part)
+            if module is None:
+                continue
             if module.effects:
                 self.modules.add(part)
             for node in module.effects:
-                self._follow(module, self.code.references(node))
-            for own, nodes in module.definitions.items():
-                if any(self.code.registers(module, node) for node in nodes):
-                    self._reach((part, own))
+                self._follow(module, references(node))
+            for own in self.code.registering(module):
+                self._reach((part, own))
             for other in self.code.imported(module, module.imports):
                 self._import(other)
 
@@ -110,7 +115,7 @@ class Closure:
                 if self.code.is_task((name, own)):
                     self._follow(module, _without_members(node, frozenset(self.code.contract)))
                 else:
-                    self._follow(module, self.code.references(node))
+                    self._follow(module, references(node))
 
     def _members_wanted(self) -> bool:
         """Follow the contract's members, and methods of params, that became wanted; whether there were any."""
@@ -128,7 +133,7 @@ class Closure:
             self._done.add(id(part))
             module = self.code.module(symbol[0])
             assert module is not None
-            self._follow(module, self.code.references(part))
+            self._follow(module, references(part))
         return bool(new)
 
     def _params_methods(self) -> list[tuple[Symbol, str, ast.stmt]]:
@@ -231,13 +236,13 @@ class Closure:
         for name in sorted(self.modules | {symbol[0] for symbol, _, _ in asked}):
             module = self.code.module(name)
             assert module is not None
-            parts = [self.code.digest(node) for node in module.effects]
+            parts = [digest(node) for node in module.effects]
             for own in sorted(own for of, own in self.symbols if of == name):
                 task = self.code.is_task((name, own))
                 without = frozenset(self.code.contract) - self.wanted_of((name, own)) if task else frozenset()
-                parts += [own, *(self.code.digest(node, without) for node in module.definitions[own])]
+                parts += [own, *(digest(node, without) for node in module.definitions[own])]
             for symbol, member, part in asked:
-                parts += [f"{symbol[1]}.{member}", self.code.digest(part)] if symbol[0] == name else []
+                parts += [f"{symbol[1]}.{member}", digest(part)] if symbol[0] == name else []
             if parts:
                 parts += [" ".join(binding) for binding in sorted(self.bindings.get(name, ()))]
                 out[name] = hashlib.sha256("\n".join(parts).encode()).hexdigest()
@@ -249,6 +254,7 @@ def _packages(name: str) -> list[str]:
     return [name[:end] for end, letter in enumerate(f"{name}.") if letter == "."]
 
 
+@cache
 def _without_members(node: ast.stmt, names: frozenset[str]) -> References:
     """What a class uses apart from the members of these names."""
     assert isinstance(node, ast.ClassDef)

@@ -9,6 +9,20 @@ from functools import cache
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 SCOPES = (*FUNCTIONS, ast.Lambda)
+INNER = frozenset({*SCOPES, ast.ClassDef})  # scopes inside of a function
+BINDERS = frozenset(
+    {
+        ast.Global,
+        ast.Nonlocal,
+        ast.Import,
+        ast.ImportFrom,
+        ast.arg,
+        ast.ExceptHandler,
+        ast.MatchAs,
+        ast.MatchStar,
+        ast.MatchMapping,
+    }
+)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 CALLERS = frozenset({"partial", "map", "starmap", "filter", "submit", "Thread"})  # what calls what it is given
 
@@ -29,6 +43,7 @@ class References:
     texts: set[str] = field(default_factory=set)
 
 
+@cache
 def references(node: ast.AST) -> References:
     """What a statement uses of its module; names that it binds itself in a function are its own."""
     found = References()
@@ -181,23 +196,30 @@ def _scope(function: ast.AST) -> _Scope:
     stack: list[ast.AST] = [function]
     while stack:
         node = stack.pop()
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-        elif isinstance(node, ast.Global):
-            outer.update(node.names)
-        elif isinstance(node, ast.Nonlocal):
-            declared.update(node.names)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            outer.update((one.asname or one.name).split(".")[0] for one in node.names)
-        elif isinstance(node, ast.arg):
-            names.add(node.arg)
-        elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
-            names.add(node.name)
-        elif isinstance(node, ast.MatchMapping) and node.rest:
-            names.add(node.rest)
-        if node is not function and isinstance(node, (*SCOPES, ast.ClassDef)):
-            names |= set() if isinstance(node, ast.Lambda) else {node.name}
+        kind = type(node)
+        if kind is ast.Name:
+            names |= {node.id} if isinstance(node.ctx, ast.Store) else set()  # type: ignore[attr-defined]
             continue
-        children = ast.iter_child_nodes(node)
-        stack.extend([node.iter, *node.ifs] if isinstance(node, ast.comprehension) else children)
+        if kind in BINDERS:
+            _bind(node, names, declared, outer)
+        if kind in INNER and node is not function:
+            names |= set() if isinstance(node, ast.Lambda) else {node.name}  # type: ignore[attr-defined]
+            continue
+        stack.extend([node.iter, *node.ifs] if isinstance(node, ast.comprehension) else ast.iter_child_nodes(node))
     return _Scope(frozenset(names - declared - outer), frozenset(outer))
+
+
+def _bind(node: ast.AST, names: set[str], declared: set[str], outer: set[str]) -> None:
+    """What a statement or a part of one binds in the function that it stands in."""
+    if isinstance(node, ast.Global):
+        outer.update(node.names)
+    elif isinstance(node, ast.Nonlocal):
+        declared.update(node.names)
+    elif isinstance(node, ast.Import | ast.ImportFrom):
+        outer.update((one.asname or one.name).split(".")[0] for one in node.names)
+    elif isinstance(node, ast.arg):
+        names.add(node.arg)
+    elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
+        names.add(node.name)
+    elif isinstance(node, ast.MatchMapping) and node.rest:
+        names.add(node.rest)

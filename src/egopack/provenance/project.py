@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from egopack.provenance.names import FUNCTIONS, References, dotted, references
-from egopack.provenance.syntax import Module, digest, members
+from egopack.provenance.names import FUNCTIONS, dotted
+from egopack.provenance.syntax import Module, members, module
 
 Symbol = tuple[str, str]  # module, name; no name for the module itself
 Bindings = dict[str, set[Symbol]]  # a name may come from several imports, in branches or in several functions
@@ -22,16 +22,17 @@ class Code:
     def __init__(self, packages: Mapping[str, Path]) -> None:
         self.packages = dict(packages)
         self._modules: dict[str, Module | None] = {}
-        self._references: dict[int, References] = {}
-        self._digests: dict[tuple[int, frozenset[str]], str] = {}
         self._aliases: dict[str, Bindings] = {}
         self._tasks: dict[Symbol, bool] = {}
+        self._bound: dict[tuple[int, ...], Bindings] = {}
+        self._imported: dict[tuple[int, ...], tuple[str, ...]] = {}
+        self._registering: dict[str, tuple[str, ...]] = {}
 
     def module(self, name: str) -> Module | None:
         """A module of the project; None for any other."""
         if name not in self._modules:
             path = self._path(name)
-            self._modules[name] = None if path is None else Module(name, path)
+            self._modules[name] = None if path is None else module(name, path, path.read_bytes())
         return self._modules[name]
 
     def _path(self, name: str) -> Path | None:
@@ -40,19 +41,6 @@ class Code:
             return None
         stem = self.packages[package].joinpath(*rest)
         return next((path for path in (stem / "__init__.py", stem.with_suffix(".py")) if path.is_file()), None)
-
-    def references(self, node: ast.stmt) -> References:
-        """What a statement refers to, found once."""
-        if id(node) not in self._references:
-            self._references[id(node)] = references(node)
-        return self._references[id(node)]
-
-    def digest(self, node: ast.stmt, without: frozenset[str] = frozenset()) -> str:
-        """Digest of a statement, found once."""
-        key = (id(node), without)
-        if key not in self._digests:
-            self._digests[key] = digest(node, without)
-        return self._digests[key]
 
     # --- imports
     def aliases(self, module: Module) -> Bindings:
@@ -63,7 +51,13 @@ class Code:
         return self._aliases[module.name]
 
     def bound(self, module: Module, imports: Iterable[ast.Import | ast.ImportFrom]) -> Bindings:
-        """What these imports of a module bind."""
+        """What these imports of a module bind, found once."""
+        key = tuple(map(id, imports))
+        if key not in self._bound:
+            self._bound[key] = self._bindings(module, imports)
+        return self._bound[key]
+
+    def _bindings(self, module: Module, imports: Iterable[ast.Import | ast.ImportFrom]) -> Bindings:
         found: Bindings = {}
         for node in imports:
             origin = self._origin(module, node)
@@ -78,13 +72,14 @@ class Code:
                     found.setdefault(one.asname or one.name, set()).add(self._place(origin, one.name))
         return found
 
-    def imported(self, module: Module, imports: Iterable[ast.Import | ast.ImportFrom]) -> Iterator[str]:
-        """The modules that these imports of a module run."""
-        for node in imports:
-            origin = self._origin(module, node)
-            if origin:
-                yield origin
-            yield from (f"{origin}.{one.name}".lstrip(".") for one in node.names)
+    def imported(self, module: Module, imports: Iterable[ast.Import | ast.ImportFrom]) -> tuple[str, ...]:
+        """The modules that these imports of a module run, found once."""
+        key = tuple(map(id, imports))
+        if key not in self._imported:
+            origins = [(self._origin(module, node), node) for node in imports]
+            names = [[origin, *(f"{origin}.{one.name}".lstrip(".") for one in node.names)] for origin, node in origins]
+            self._imported[key] = tuple(dict.fromkeys(name for several in names for name in several if name))
+        return self._imported[key]
 
     def _origin(self, module: Module, node: ast.Import | ast.ImportFrom) -> str:
         """The module that names are imported from; none for plain imports."""
@@ -104,10 +99,18 @@ class Code:
         module = self.module(origin)
         return set() if module is None else module.definitions.keys() | self.aliases(module).keys()
 
-    def registers(self, module: Module, node: ast.stmt) -> bool:
-        """Whether a definition is known to others without its name: to a decorator of the project, or to a class above
-        it that asks to be told.
+    def registering(self, module: Module) -> tuple[str, ...]:
+        """The definitions of a module that others know without their names: a decorator of the project, or a class
+        above that asks to be told.
         """
+        if module.name not in self._registering:
+            found = [
+                own for own, nodes in module.definitions.items() if any(self._registers(module, one) for one in nodes)
+            ]
+            self._registering[module.name] = tuple(found)
+        return self._registering[module.name]
+
+    def _registers(self, module: Module, node: ast.stmt) -> bool:
         decorators = node.decorator_list if isinstance(node, (*FUNCTIONS, ast.ClassDef)) else []
         known = self.aliases(module)
         for one in decorators:

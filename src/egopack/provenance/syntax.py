@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from egopack.provenance.names import FUNCTIONS, is_type_checking
@@ -15,12 +16,12 @@ class Module:
     also those that run under a condition.
     """
 
-    def __init__(self, name: str, path: Path) -> None:
+    def __init__(self, name: str, path: Path, content: bytes) -> None:
         self.name, self.path = name, path
         self.definitions: dict[str, list[ast.stmt]] = {}
         self.effects: list[ast.stmt] = []
         self.imports: list[ast.Import | ast.ImportFrom] = []
-        self._sort(ast.parse(path.read_bytes(), str(path)).body)
+        self._sort(ast.parse(content, str(path)).body)
 
     def _sort(self, body: list[ast.stmt]) -> None:
         for node in body:
@@ -37,6 +38,12 @@ class Module:
                 if not set(names) - {"_"}:  # what nobody can ask for is there for what it does
                     self.effects.append(node)
                     self.imports += _imports_in(node)
+
+
+@cache
+def module(name: str, path: Path, content: bytes) -> Module:
+    """A file of this content, taken apart once."""
+    return Module(name, path, content)
 
 
 def _imports_in(node: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -89,36 +96,38 @@ def is_attribute(member: ast.stmt) -> bool:
     return not isinstance(member, FUNCTIONS) or any(name.endswith("property") for name in names)
 
 
+@cache
 def digest(node: ast.AST, without: frozenset[str] = frozenset()) -> str:
     """SHA-256 of what a node does: the same for any layout, comment or docstring, and in any version of Python.
 
     Members of the class in `without` are left out.
     """
-    total = hashlib.sha256()
-    for part in _canonical(node, without):
-        total.update(part.encode())
-        total.update(b"\0")
-    return total.hexdigest()
+    parts: list[str] = []
+    _canonical(node, parts, without)
+    return hashlib.sha256("".join(f"{part}\0" for part in parts).encode()).hexdigest()
 
 
-def _canonical(node: object, without: frozenset[str] = frozenset(), local: bool = False) -> Iterator[str]:
-    """`without` are members of this very class, `local` whether a function is the innermost scope."""
+def _canonical(node: object, parts: list[str], without: frozenset[str] = frozenset(), local: bool = False) -> None:
+    """Append what a node does; `without` are members of this very class, `local` whether a function is the innermost
+    scope.
+    """
     if isinstance(node, ast.AST):
-        yield type(node).__name__
+        parts.append(type(node).__name__)
         inner = isinstance(node, FUNCTIONS) or (local and not isinstance(node, ast.ClassDef))
-        for name, value in ast.iter_fields(node):
-            if name in ("ctx", "kind", "type_comment", "type_params", "lineno") or value is None or value == []:
+        for name in node._fields:
+            value = getattr(node, name, None)
+            if value is None or name in ("ctx", "kind", "type_comment", "type_params", "lineno") or value == []:
                 continue
             if name in ("annotation", "returns") and (local or not isinstance(node, ast.AnnAssign)):
                 continue
-            yield name
-            yield from _canonical(_statements(value, without) if name == "body" else value, local=inner)
+            parts.append(name)
+            _canonical(_statements(value, without) if name == "body" else value, parts, local=inner)
     elif isinstance(node, list):
-        yield f"[{len(node)}"
+        parts.append(f"[{len(node)}")
         for part in node:
-            yield from _canonical(part, local=local)
+            _canonical(part, parts, local=local)
     else:
-        yield repr(node)
+        parts.append(repr(node))
 
 
 def _statements(body: object, without: frozenset[str]) -> object:

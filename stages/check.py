@@ -15,7 +15,8 @@ from stages._common import MANIFEST, PARAMS, SCRATCH, SPLIT, Stage, load_all, or
 )
 @click.option("--rows", is_flag=True, help="Read every feature row too, to find NaN and Inf (slow: all of the files).")
 @click.option("--full", is_flag=True, help="Read every file whole too, and compare with data/manifest (slow as well).")
-def main(root: Path | None, rows: bool, full: bool) -> None:
+@click.option("--annotations", is_flag=True, help="Tell a new task's author what can be read, and check nothing.")
+def main(root: Path | None, rows: bool, full: bool, annotations: bool) -> None:
     """Print what the raw data holds, and what would be left out and why, before anything runs.
 
     For each feature set: files found, videos that the annotations name and that have none, files of a wrong width,
@@ -35,9 +36,13 @@ def main(root: Path | None, rows: bool, full: bool) -> None:
     from egopack.footage.overview import overview
     from egopack.footage.splits import read_splits
     from egopack.preparation.check import check_content, check_data, table
+    from egopack.preparation.readable import readable
     from egopack.runtime.progress import counting, progress
     from egopack.tasks.base import check_task
 
+    if annotations:
+        click.echo(readable(params.data), nl=False)
+        return
     data, folder = params.data, raw_root(params, root)
     blocks = {name: check_task(name, block, PARAMS) for name, block in params.tasks.items()}
     storage = data.storage if rows else None

@@ -13,11 +13,12 @@ import pandas as pd
 import pytest
 import yaml
 
-from egopack.evaluation.comparison import markdown, read_comparison
+from egopack.evaluation.comparison import ARROWS, COLUMNS, markdown, read_comparison, unit
 from egopack.evaluation.paired import differences, over
 from egopack.files import read_json
 from egopack.model.checkpoint import load_checkpoint
 from egopack.params.study import load_study
+from egopack.tasks.base import load_task
 from tests.conftest import PARITY_DIR
 from tests.pipeline.conftest import ROOT, Clone
 from tests.support.videos import write_video
@@ -57,6 +58,17 @@ def test_the_studys_table_is_the_committed_one_and_none_where_none_ran() -> None
     rows = pd.read_csv(runs) if runs.exists() else pd.DataFrame(columns=["question"])
     rows = rows[rows["question"] == "labels"]
     assert shown == (over(differences(rows, plan.questions["labels"]), "videos") if len(rows) else "")
+
+
+def test_legend_has_every_column_with_its_unit_and_direction() -> None:
+    legend = MANY.split("## Columns of metrics")[1].split("\n## ")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in legend.splitlines() if "`" in line]
+    told = {name: row[2:] for row in rows if len(row) == 4 for name in re.findall(r"`([\w.]+)`", row[0])}
+    for column in COLUMNS:
+        for task, scores in read_json(ROOT / "metrics" / f"{column}.json").items():
+            headline = load_task(task).headline
+            for metric in scores:
+                assert told[f"{task}.{metric}"] == [unit(metric), ARROWS[headline[metric]]]
 
 
 def test_picture_shows_every_stage() -> None:

@@ -123,6 +123,17 @@ def test_the_test_split_is_answered_completely(trained: Workplace) -> None:
     assert not Path("answers/epic_scores.json").exists()
 
 
+def test_what_scores_need_is_rendered_too(trained: Workplace) -> None:
+    ok(trained, "render", "rendered")
+    lists = sorted(path.name for path in (trained.folder / "own").glob("EPIC_100_*"))
+    assert sorted(path.name for path in Path("rendered").glob("EPIC_100_*")) == lists
+    (trained.folder / "own" / "EPIC_100_tail_nouns.csv").rename("kept.csv")
+    try:
+        assert "own: missing EPIC_100_tail_nouns.csv; fetch them from" in trained.run("epic").output
+    finally:
+        Path("kept.csv").rename(trained.folder / "own" / "EPIC_100_tail_nouns.csv")
+
+
 def test_what_is_missing_is_said_in_a_line(trained: Workplace) -> None:
     trained.edit_params(lambda params: params.update(submission={"sls_pt": 2}))
     done = trained.run("epic", "--test")

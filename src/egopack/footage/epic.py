@@ -19,6 +19,7 @@ from egopack.footage.timelines import Timelines, judged
 
 TRAIN, PART_OF_TRAIN = "EPIC_100_train.csv", "EPIC_100_uda_source_train.csv"
 VALIDATION, TEST = "EPIC_100_validation.csv", "EPIC_100_test_timestamps.csv"
+WHENCE = "fetch them from https://github.com/epic-kitchens/epic-kitchens-100-annotations"
 TAIL = {"verb": "EPIC_100_tail_verbs.csv", "noun": "EPIC_100_tail_nouns.csv"}
 UNSEEN = "EPIC_100_unseen_participant_ids_validation.csv"
 INFO, VERBS, NOUNS = "EPIC_100_video_info.csv", "EPIC_100_verb_classes.csv", "EPIC_100_noun_classes.csv"
@@ -44,6 +45,11 @@ def epic_files(root: Path) -> tuple[list[Path], list[Path]]:
     part = not (folder / TRAIN).exists() and (folder / PART_OF_TRAIN).exists()
     needed = [PART_OF_TRAIN if part else TRAIN, VALIDATION, INFO, VERBS, NOUNS]
     return [folder / name for name in needed], [folder / TEST]
+
+
+def scored_by(root: Path) -> list[Path]:
+    """The files that no sample is made of, and that scores of the validation split need."""
+    return [epic_folder(root) / name for name in (*TAIL.values(), UNSEEN)]
 
 
 def read_epic(root: Path) -> Timelines:
@@ -116,6 +122,9 @@ def read_asked(root: Path, split: str) -> Asked:
     """
     folder, test = epic_folder(root), split != "val"
     path = folder / (TEST if test else VALIDATION)
+    missing = [file.name for file in [path, *([] if test else scored_by(root))] if not file.exists()]
+    if missing:
+        raise UserError(f"{folder}: missing {', '.join(missing)}; {WHENCE}")
     sizes = {"verb": len(read_class_names(folder / VERBS)), "noun": len(read_class_names(folder / NOUNS))}
     wanted = {part: {str(label): label for label in range(size)} for part, size in sizes.items()}
     found, people = _segments(path, split, {part: tuple(known) for part, known in wanted.items()})

@@ -89,6 +89,13 @@ def annotation_files(data: DataParams, root: Path) -> tuple[list[Path], list[Pat
     return [_segments_file(data, root)], [root / LABELS, *([root / VIDEOS] if data.source == "table" else [])]
 
 
+def scored_by(data: DataParams, root: Path) -> list[Path]:
+    """Files that no sample is made of, and that scores need; those that are there."""
+    from egopack.footage.epic import scored_by
+
+    return [path for path in scored_by(root) if path.exists()] if data.source == "epic" else []
+
+
 def _segments_file(data: DataParams, root: Path) -> Path:
     from egopack.footage.table import LABELS, SUFFIXES
 
@@ -145,6 +152,8 @@ def check_files(data: DataParams, root: Path, sources: Iterable[str]) -> None:
         return
     missing = [str(path.relative_to(root)) for path in annotation_files(data, root)[0] if not path.exists()]
     if missing:
-        whence = {"epic": "fetch them from https://github.com/epic-kitchens/epic-kitchens-100-annotations"}
+        from egopack.footage.epic import WHENCE
+
+        whence = {"epic": WHENCE}
         there = whence.get(data.source, "src/egopack/footage/README.md tells what they look like")
         raise UserError(f"{root}: missing {', '.join(missing)}; {there}")

@@ -13,7 +13,7 @@ from egopack.ego4d.layout import RENDERED, feature_dir
 from egopack.ego4d.skips import Skips
 from egopack.errors import UserError
 from egopack.files import atomic_folder, write_json
-from egopack.footage.sources import EGO4D, annotation_files, check_files, drawn_splits, read_timelines
+from egopack.footage.sources import EGO4D, annotation_files, check_files, drawn_splits, read_timelines, scored_by
 from egopack.footage.splits import assign
 from egopack.footage.timelines import NAMES, class_sets
 from egopack.labels import Labels
@@ -50,7 +50,8 @@ def render_footage(
     seconds = timelines.videos["duration"].fillna(last).dropna()
     parts = dict(list(timelines.segments.groupby("video")))
     with atomic_folder(out) as folder:
-        for path in [file for files in annotation_files(data, root) for file in files if file.exists()]:
+        needed, optional = annotation_files(data, root)
+        for path in [*needed, *(file for file in optional if file.exists()), *scored_by(data, root)]:
             (folder / path.relative_to(root)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / path.relative_to(root))
         for name, one in data.features.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,9 @@ SUBMISSIONS = Path("data/submissions")
 METRICS = Path("metrics")
 TABLE = Path("data/comparison.md")
 CONSULTED = Path("data/consulted")
+KEPT = Path("data/kept")  # what git keeps of metrics/, once more where DVC does
 REPORT = METRICS / "report.html"
+PAGE = KEPT / REPORT.name
 PLOTS = Path("data/plots")
 DATED = Path("data/report.html")  # with what no two runs share
 SCRATCH = Path("data/scratch")
@@ -100,6 +103,17 @@ def original(path: Path) -> Path:
     if named is None or copies not in above or any((one / ".dvc").exists() for one in above[: above.index(copies)]):
         return path
     return Path(named, path)
+
+
+def keep(*files: Path) -> None:
+    """Copy files of metrics/ to data/kept, by the same names. What git keeps DVC does not push, and so gives a stage
+    back on other machines only if the same bytes are among what it does keep.
+    """
+    from egopack.files import atomic_path
+
+    for file in files:
+        with atomic_path(KEPT / file.relative_to(METRICS)) as temporary:
+            shutil.copyfile(file, temporary)
 
 
 def report_folders() -> Folders:
@@ -182,6 +196,13 @@ def training_of(
     initial = initial_folder(how, pack)
     known = about(name, params.data.features, {task: read_labels(SAMPLES / task) for task in network.spec.tasks})
     return Training(name, network, how, params.runtime, params.seed, device, ranks, folders, initial, known)
+
+
+def ended(training: Training, said: str | None) -> str | None:
+    """What a training said at its end, once rank 0 has its curves in data/kept."""
+    if training.ranks.is_main:
+        keep(training.curves)
+    return said
 
 
 def helper_of(params: Params, task: str) -> tuple[str, TrainParams]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages._common import CONSULTED, METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage
+from stages._common import CONSULTED, METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage, keep
 from stages._inputs import Reads, load
 
 READS = Reads(
@@ -49,7 +49,9 @@ def main(task: str) -> str:
         watch=consulted.take,
     )
     write_predictions(CONSULTED / f"{task}.parquet", consulted.table())
-    write_json(METRICS / "egopack" / f"{task}.json", scores)
+    file = METRICS / "egopack" / f"{task}.json"
+    write_json(file, scores)
+    keep(file)
     return f"{PREDICTIONS / 'egopack' / task}.parquet: {in_words(task, scores)}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages._common import METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage, pack_members
+from stages._common import METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage, keep, pack_members
 from stages._inputs import Reads, load
 
 READS = Reads(
@@ -43,7 +43,9 @@ def main(pack: str) -> str:
             seed=params.seed,
             device=device,
         )
-    write_json(METRICS / "multi" / f"{pack}.json", scores)
+    file = METRICS / "multi" / f"{pack}.json"
+    write_json(file, scores)
+    keep(file)
     told = (f"{task} {in_words(task, own)}" for task, own in scores.items())
     return f"{PREDICTIONS / 'multi' / pack}: {', '.join(told)}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages._common import METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage
+from stages._common import METRICS, MODELS, PARAMS, PREDICTIONS, SAMPLES, SHARDS, Stage, keep
 from stages._inputs import Reads, load
 
 READS = Reads(("seed", "runtime.reproducible", "tasks.{task}.decode"), tasks=("{task}",), each="tasks")
@@ -44,11 +44,13 @@ def main(task: str) -> str:
         seed=params.seed,
         device=device,
     )
-    write_json(METRICS / "single" / f"{task}.json", scores)
+    own, chance = METRICS / "single" / f"{task}.json", METRICS / "chance" / f"{task}.json"
+    write_json(own, scores)
     samples, labels = read_split(folder, "val"), read_labels(folder)
     kind = load_task(task)
     guessed = kind.chance(read_split(folder, "train"), samples, labels, np.random.default_rng(params.seed))
-    write_json(METRICS / "chance" / f"{task}.json", rounded(kind.score(guessed, samples, labels)))
+    write_json(chance, rounded(kind.score(guessed, samples, labels)))
+    keep(own, chance)
     return f"{PREDICTIONS / 'single' / task}.parquet: {in_words(task, scores)}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from stages._common import CODE, COSTS, DATED, MANIFEST, PARAMS, PLAN, PLOTS, REPORT, Stage, original, report_folders
+from stages._common import CODE, COSTS, DATED, MANIFEST, PAGE, PARAMS, PLAN, PLOTS, Stage, original, report_folders
 from stages._inputs import NUMERICS, Reads, load
 
 READS = Reads(
@@ -20,9 +20,9 @@ READS = Reads(
 @click.command(cls=Stage)
 @click.option("--costs", "with_costs", is_flag=True, help="Write data/report.html, with what no two runs share.")
 def main(with_costs: bool) -> str:
-    """Write metrics/report.html: one page, which needs no network, with the comparison, learning curves, what each task
-    gets wrong, the prototypes consulted, timelines of validation clips, the data and the params; and data/plots, what
-    `dvc plots` draws of the same results.
+    """Write data/kept/report.html: one page, which needs no network, with the comparison, learning curves, what each
+    task gets wrong, the prototypes consulted, timelines of validation clips, the data and the params; and data/plots,
+    what `dvc plots` draws of the same results. `publish` makes metrics/report.html of the page.
 
     With --costs it says as well what each stage took on this machine, and the commit, and is data/report.html alone:
     these differ from run to run, and git keeps the other.
@@ -39,7 +39,7 @@ def main(with_costs: bool) -> str:
     from stages._costs import commit
 
     blocks = {task: check_task(task, block, PARAMS) for task, block in params.tasks.items()}
-    revision, last, out = f"Code and params {digest(CODE)}, data {digest(MANIFEST)}.", [], REPORT
+    revision, last, out = f"Code and params {digest(CODE)}, data {digest(MANIFEST)}.", [], PAGE
     if made := told_of_rendered(rendered(MANIFEST, params.data.features)):
         revision = f"{made} {revision}"
     if with_costs:

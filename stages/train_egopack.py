@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages._common import MODELS, PARAMS, PROTOTYPES, SAMPLES, SHARDS, helper_of, training_of
+from stages._common import MODELS, PARAMS, PROTOTYPES, SAMPLES, SHARDS, ended, helper_of, training_of
 from stages._inputs import NUMERICS, Reads, load
 from stages._ranks import SharedStage
 
@@ -53,7 +53,7 @@ def main(ranks: Ranks, task: str) -> str | None:
     left_out = how.extras.without
     network = novel_network(task, block, labels, pack, prototypes, params.interaction, left_out, params.seed)
     training = training_of(f"egopack/{task}", network, how, params, device, ranks)
-    return training.run_alone(task, how.batch_size, features)
+    return ended(training, training.run_alone(task, how.batch_size, features))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages._common import PARAMS, SAMPLES, SHARDS, pack_members, training_of
+from stages._common import PARAMS, SAMPLES, SHARDS, ended, pack_members, training_of
 from stages._inputs import NUMERICS, Reads, load
 from stages._ranks import SharedStage
 
@@ -49,7 +49,8 @@ def main(ranks: Ranks, pack: str) -> str | None:
     samples = {task: samples_of(SAMPLES / task, how) for task in blocks}
     radius_s = params.backbone.radius_s
     loaders = multi_loaders(blocks, samples, features, how.base_batch, radius_s=radius_s, seed=params.seed)
-    return training_of(f"multi/{pack}", network, how, params, device, ranks, pack).run(loaders)
+    training = training_of(f"multi/{pack}", network, how, params, device, ranks, pack)
+    return ended(training, training.run(loaders))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stages._common import PARAMS, SAMPLES, SHARDS, training_of
+from stages._common import PARAMS, SAMPLES, SHARDS, ended, training_of
 from stages._inputs import NUMERICS, Reads, load
 from stages._ranks import SharedStage
 
@@ -47,7 +47,7 @@ def main(ranks: Ranks, task: str) -> str | None:
     network = single_network(features.width, params.backbone, task, block, labels)
     how = block.train
     training = training_of(f"single/{task}", network, how, params, device, ranks)
-    return training.run_alone(task, how.batch_size, features)
+    return ended(training, training.run_alone(task, how.batch_size, features))
 
 
 if __name__ == "__main__":

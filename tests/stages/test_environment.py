@@ -148,6 +148,17 @@ def test_tests_do_not_see_the_users_settings(tmp_path: Path) -> None:
     assert not [name for name in os.environ if name.startswith("GIT_") and name != "GIT_CONFIG_NOSYSTEM"]
 
 
+def test_text_is_the_same_in_every_clone(tmp_path: Path) -> None:
+    """Where git is told to write Windows' line ends, digests of code and metrics are still those of dvc.lock."""
+    options = ["-c", "core.autocrlf=true", "-c", "core.eol=crlf"]
+    subprocess.run(["git", *options, "clone", "--quiet", str(ROOT), str(tmp_path / "clone")], check=True)
+    listed = ["git", *options, "ls-files", "--eol"]
+    found = subprocess.run(listed, cwd=tmp_path / "clone", capture_output=True, text=True, check=True).stdout
+    ends = {line.split("\t")[1]: line.split()[:2] for line in found.splitlines()}
+    assert {"dvc.yaml", "dvc.lock", "params.yaml", "stages/index.py"} <= ends.keys()
+    assert {name for name, (stored, written) in ends.items() if stored[2:] != written[2:] or "crlf" in written} == set()
+
+
 PIP_SETTINGS = {"PIP_USER": "1", "PIP_TARGET": "/elsewhere", "PIP_PREFIX": "/elsewhere", "PIP_ROOT": "/elsewhere"}
 PYTHON_SETTINGS = {"PYTHONPATH": "/elsewhere", "PYTHONSAFEPATH": "1", "PYTHONHOME": "/elsewhere"}
 RECIPE = """

@@ -1,6 +1,6 @@
 """Train two tasks for some steps in a process of its own: python -m tests.support.train_reproducibly MODE
 
-Prints as JSON what the result is made with, and its SHA-256.
+Prints as JSON what the result is made with, and its SHA-256; with that of distances to few and to many prototypes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ def main(mode: str) -> None:
     settle(mode)
     import torch
 
+    from egopack.nn.interaction import nearest_prototypes
     from egopack.params import OptimizerParams, RuntimeParams
     from egopack.runtime.device import set_up
     from egopack.training.loaders import train_loader
@@ -41,8 +42,13 @@ def main(mode: str) -> None:
     weights = hashlib.sha256()
     for value in network.state_dict().values():
         weights.update(value.numpy().tobytes())
-    found = {"kept": kept(mode), "threads": torch.get_num_threads(), "loops": torch.backends.cpu.get_cpu_capability()}
-    print(json.dumps(found | {"weights": weights.hexdigest()}))
+    generator = torch.Generator().manual_seed(0)
+    for rows, prototypes, distance in ((7, 5, "l2"), (300, 60, "l2"), (300, 60, "cosine")):
+        sides = (torch.randn(count, 64, generator=generator) for count in (rows, prototypes))
+        for found in nearest_prototypes(*sides, 4, distance):
+            weights.update(found.numpy().tobytes())
+    said = {"kept": kept(mode), "threads": torch.get_num_threads(), "loops": torch.backends.cpu.get_cpu_capability()}
+    print(json.dumps(said | {"weights": weights.hexdigest()}))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ def reproduce(targets: Sequence[str], jobs: int | None, folder: Path) -> int:
     last = last_times(times)
     plan = Plan(needs, {name: _job(name, pipeline, params, room, last) for name in needs}, room)
     server = Server(max(1, machine.cores() // count), folder / "forks.log")
-    screen = Screen.open()
+    screen = Screen.open(needs)
     runner = Runner(pipeline, plan, server, screen, folder / "logs")
     try:
         runner.run()

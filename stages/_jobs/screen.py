@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from dataclasses import dataclass
@@ -9,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.live import Live
 
 DVCS = ("Running stage '", "> ", "Updating lock file", "Generating lock file", "Stage '")  # begin lines of its own
 BAR_BYTES = 400
+ROOM = 60  # columns that the names leave, where they all have one column
 FEW = 12  # lines of a failed stage's log
 
 
@@ -34,16 +38,32 @@ def last_bar(file: Path) -> str:
     return shown[-1] if shown else ""
 
 
+def fitted(bar: str, room: int) -> str:
+    """What a bar says, without the name before it, in at most `room` characters: the drawing goes first, of the rest
+    what comes last. A bar of another form is cut.
+    """
+    found = re.fullmatch(r".*?:? *(\d+%)(\|.*\|) *(\S+) \[(.*)\]", bar)
+    if found is None:
+        return bar[: max(0, room)]
+    percent, drawing, count, rest = found.groups()
+    said = rest.split(", ")
+    choices = [f"{percent:>4}{drawing} {count} [{rest}]"]
+    choices += [f"{percent:>4} {count} [{', '.join(said[:length])}]" for length in range(len(said), 0, -1)]
+    choices += [f"{percent:>4} {count}", percent]
+    return next((choice for choice in choices if len(choice) <= room), "")
+
+
 @dataclass
 class Screen:
-    """Tells on stdout; `live` where that is a terminal."""
+    """Tells on stdout; `live` where that is a terminal. `width` is that of the column of names."""
 
     began: float
     live: Live | None = None
+    width: int = 0
 
     @classmethod
-    def open(cls) -> Screen:
-        screen = cls(time.monotonic())
+    def open(cls, names: Iterable[str] = ()) -> Screen:
+        screen = cls(time.monotonic(), width=max(map(len, names), default=0))
         if sys.stdout.isatty():
             from rich.console import Console
             from rich.live import Live
@@ -65,7 +85,7 @@ class Screen:
 
     def stage(self, name: str, what: str) -> None:
         """A line about a stage, with the time since the start of all."""
-        self.say(f"{time.monotonic() - self.began:7.1f}  {name:<28} {what}".rstrip())
+        self.say(f"{time.monotonic() - self.began:7.1f}  {name:<{self.width}}  {what}".rstrip())
 
     def show(self, running: list[tuple[str, float, Path]]) -> None:
         """What runs now: names, since when, the files of their bars."""
@@ -73,6 +93,8 @@ class Screen:
             return
         from rich.text import Text
 
-        now = time.monotonic()
-        lines = [f"{now - since:7.1f}  {name:<28} {last_bar(bar)}" for name, since, bar in running]
+        now, columns = time.monotonic(), self.live.console.width
+        wide = self.width if columns >= self.width + ROOM else max((len(name) for name, _, _ in running), default=0)
+        heads = [(f"{now - since:7.1f}  {name:<{wide}}  ", last_bar(bar)) for name, since, bar in running]
+        lines = [head + fitted(bar, columns - len(head)) for head, bar in heads]
         self.live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"), refresh=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tests.support.params_tree import block_at
 
 ROOT = Path(__file__).parents[2]
 FILES = ("params.yaml", "params.ego4d.yaml")
-EPIC = "params.epic.yaml"
+EPIC, FOOTAGE = "params.epic.yaml", "params.footage.yaml"
 SCALARS: dict[str, Any] = {
     "seed": 7,
     "launcher": "torchrun --standalone --nproc-per-node=4",
@@ -85,6 +86,17 @@ def test_nothing_is_left_to_a_default(name: str) -> None:
         assert {"module": ""} | block == check_task(task, block).model_dump(mode="json")  # empty: that of the name
 
 
-@pytest.mark.parametrize("name", [*FILES, EPIC])
+def test_the_settings_for_footage_are_short_and_whole() -> None:
+    """They leave out what has a default, but for what dvc.yaml reads itself."""
+    params, tree = load_params(ROOT / FOOTAGE), load_yaml(ROOT / FOOTAGE)
+    for task, block in params.tasks.items():
+        check_task(task, block)
+    read = re.findall(r"\$\{((?!key|item)[\w.]+)\}", (ROOT / "dvc.yaml").read_text(encoding="utf-8"))
+    assert "prototypes.task" in read
+    for key in read:
+        assert block_at(tree, tuple(key.split("."))), key
+
+
+@pytest.mark.parametrize("name", [*FILES, EPIC, FOOTAGE])
 def test_lines_are_short(name: str) -> None:
     assert max(map(len, (ROOT / name).read_text(encoding="utf-8").splitlines())) < 80

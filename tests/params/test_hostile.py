@@ -22,10 +22,10 @@ ROOT = Path(__file__).resolve().parents[2]
 def refused(path: Path, content: str | bytes) -> str:
     """The one line that reading params ends in."""
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(UserError) as caught:
         [check_task(name, block, path) for name, block in load_params(path).tasks.items()]
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert message.isprintable()

@@ -32,10 +32,10 @@ def text(value: str) -> bytes:
 
 def refused(path: Path, *, most_s: float = 20.0) -> str:
     """The one line that importing ends in."""
-    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(UserError) as caught:
         import_published(path)
-    assert time.monotonic() - began < most_s
+    assert time.process_time() - began < most_s
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
     message = str(caught.value)
     assert message.startswith(f"{path}: ")

@@ -18,6 +18,7 @@ from egopack.labels import UNLABELLED
 from egopack.report.overview import costs
 from tests.report.conftest import Pipeline, with_params
 from tests.report.test_timeline import Elements
+from tests.support.devtools import browser
 
 CHROMIUM = shutil.which("chromium")
 QUIET = (
@@ -137,6 +138,33 @@ def test_in_a_browser(report: str, tmp_path: Path) -> None:
     assert said == []
     broken = report.replace("</main>", '<img src="https://example.org/a.png"><script>missing()</script></main>')
     assert len(browse(broken, tmp_path)[1]) == 2
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium")
+@pytest.mark.slow
+def test_tab_reaches_every_control_in_order_and_shows_where_it_is(report: str, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    page.write_text(report, encoding="utf-8")
+    with browser([str(CHROMIUM), *QUIET], tmp_path / "profile") as shown:
+        shown.open(page.as_uri())
+        number = shown.evaluate(
+            "window.controls = [...document.querySelectorAll('a[href], input, button, select, summary, [tabindex]')]"
+            ".filter(one => one.checkVisibility()); controls.length"
+        )
+        assert number > 20
+        for place in range(number):
+            shown.press("Tab", 9)
+            at, style, width = shown.evaluate(
+                "(() => { const on = document.activeElement, seen = getComputedStyle(on);"
+                " return [controls.indexOf(on), seen.outlineStyle, parseFloat(seen.outlineWidth)]; })()"
+            )
+            assert at == place
+            assert style != "none"
+            assert width >= 1
+        first = "document.querySelector('main details')"
+        shown.evaluate(f"{first}.querySelector('summary').focus()")
+        shown.press("Enter", 13, "\r")
+        assert shown.evaluate(f"{first}.open") is True
 
 
 def browse(report: str, folder: Path) -> tuple[str, list[str]]:

@@ -7,7 +7,7 @@ import click
 from stages._common import CODE, CONSULTED, METRICS, PARAMS, PROTOTYPES, SCRATCH, Stage, load_all, original
 from stages._inputs import ROOT, code, inputs, note, sources
 
-REMEMBERED = "notes.json"
+REMEMBERED, REMEMBERED_MOST = "notes.json", 8  # notes of the last files, since experiments go back and forth
 
 
 @click.command(cls=Stage)
@@ -25,15 +25,19 @@ def main() -> str:
     check_built(ROOT / "src" / "native")
     memory, files = original(SCRATCH) / REMEMBERED, sources(PARAMS)
     try:
-        notes = read_json(memory)[files]
-    except (UserError, KeyError, TypeError):  # of other files, or none
+        known = {of: dict(notes) for of, notes in read_json(memory)}
+    except (UserError, ValueError, TypeError):  # none, or damaged
+        known = {}
+    if files not in known:
         params, everything = load_all(), code()
         notes = {
             f"{stage}/{key}" if key else stage: note(stage, reads, params, key, everything)
             for stage, reads in inputs().items()
             for key in reads.keys(params)
         }
-        write_json(memory, {files: notes})
+        known = dict([*known.items(), (files, notes)][-REMEMBERED_MOST:])
+        write_json(memory, [[of, notes] for of, notes in known.items()])
+    notes = known[files]
     write_json_files(CODE, notes)
     for regime in ("multi", "egopack"):  # stages depend on these folders also where no stage writes there
         for folder in (CODE / f"train_{regime}", METRICS / regime, CONSULTED, PROTOTYPES):

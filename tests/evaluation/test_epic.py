@@ -92,6 +92,7 @@ def test_scores_are_those_of_the_submissions(trained: Workplace) -> None:
 
 def test_recognition_is_the_pipeline_s_own(trained: Workplace) -> None:
     """Of the segments that have features, which are all that the pipeline scores."""
+    trained.edit_params(say_levels)
     ok(trained, "evaluate_single", "ar")
     ok(trained, "epic")
     own = json.loads(Path("metrics/single/ar.json").read_text())

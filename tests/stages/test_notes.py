@@ -51,7 +51,7 @@ def test_remembered_for_the_same_files_alone(tmp_path: Path, monkeypatch: pytest
     memory, files = Path("data/scratch/notes.json"), stages._inputs.sources(Path("params.yaml"))
     memory.parent.mkdir(parents=True)
     remembered = {"compare": {"of": "the last run"}, "index/ar": {}}
-    memory.write_bytes(json_bytes({files: remembered}))
+    memory.write_bytes(json_bytes([["of others", {}], [files, remembered]]))
     Path("data/code").mkdir()
     Path("data/code/gone.json").touch()
 
@@ -63,13 +63,16 @@ def test_remembered_for_the_same_files_alone(tmp_path: Path, monkeypatch: pytest
         }
 
     assert noted() == remembered
-    for useless in (b"{", b"[]", json_bytes({"other": remembered})):
+    for useless in (b"{", b"[]", b"[3]", json_bytes({"other": remembered}), json_bytes([["other", remembered]])):
         memory.write_bytes(useless)
         anew = noted()
         assert {"train_single/mq", "index/ar", "compare"} < set(anew)
         assert anew["compare"] != remembered["compare"]
     assert noted() == anew
-    assert json.loads(memory.read_text()) == {files: anew}
+    assert json.loads(memory.read_text()) == [["other", remembered], [files, anew]]
+    memory.write_bytes(json_bytes([[str(number), remembered] for number in range(9)]))
+    assert noted() == anew
+    assert [of for of, _ in json.loads(memory.read_text())] == [*"2345678", files]
 
 
 def test_only_what_changed_is_written(tmp_path: Path) -> None:

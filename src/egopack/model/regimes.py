@@ -67,26 +67,7 @@ def novel_network(
         raise UserError(
             f"tasks.{name}.levels: {params.levels}, but its pack was trained with multi.levels {pack.spec.levels}"
         )
-    necks = {}
-    for other in support:
-        task = pack.head(other).params
-        if task.model.features != params.model.features:
-            raise UserError(
-                f"tasks.{name}.model.features: {params.model.features}, but tasks.{other}.model.features "
-                f"is {task.model.features}; features of one width can be fused"
-            )
-        if other not in prototypes.rows:
-            raise UserError(f"prototypes: none of task {other!r}; build them again from this pack")
-        width = prototypes.rows[other].shape[1]
-        if width != task.model.features:
-            raise UserError(
-                f"prototypes: those of task {other!r} are {width} wide, but tasks.{other}.model.features is "
-                f"{task.model.features}; build them again from this pack"
-            )
-        if "streams" not in without:
-            necks[other] = NeckSpec(
-                features=task.model.features, dropout=task.model.dropout, prototypes=len(prototypes.rows[other])
-            )
+    necks = {other: _neck(name, params, other, pack.head(other).params, prototypes) for other in support}
     if "interaction" in without:
         interaction = interaction.model_copy(update={"rounds": 0})
     rows = _permuted(prototypes.rows, seed) if "prototypes" in without else prototypes.rows
@@ -95,7 +76,7 @@ def novel_network(
         levels=params.levels,
         backbone=pack.spec.backbone,
         tasks={name: task_spec(params, labels)},
-        support=necks,
+        support={} if "streams" in without else necks,
         interaction=interaction,
     )
     network = _built(spec)
@@ -104,6 +85,24 @@ def novel_network(
     if "backbone" in without:
         network.backbone.load_state_dict(fresh)
     return network
+
+
+def _neck(name: str, params: TaskParams, other: str, task: TaskParams, prototypes: Prototypes) -> NeckSpec:
+    """What task `name` has of task `other` of its pack: a neck, and so many prototypes."""
+    if task.model.features != params.model.features:
+        raise UserError(
+            f"tasks.{name}.model.features: {params.model.features}, but tasks.{other}.model.features "
+            f"is {task.model.features}; features of one width can be fused"
+        )
+    if other not in prototypes.rows:
+        raise UserError(f"prototypes: none of task {other!r}; build them again from this pack")
+    count, width = prototypes.rows[other].shape
+    if width != task.model.features:
+        raise UserError(
+            f"prototypes: those of task {other!r} are {width} wide, but tasks.{other}.model.features is "
+            f"{task.model.features}; build them again from this pack"
+        )
+    return NeckSpec(features=task.model.features, dropout=task.model.dropout, prototypes=count)
 
 
 def _permuted(rows: Mapping[str, Tensor], seed: int) -> dict[str, Tensor]:

@@ -15,9 +15,8 @@ from egopack.report.clips import timelines
 from egopack.report.consulted import prototypes
 from egopack.report.moments import moments, precisions
 from egopack.report.overview import comparison, curve_tables, curves, data, settings, study
-from egopack.report.page import Section, page
+from egopack.report.page import Section, digits, page, table
 from egopack.report.results import Folders, Results, TaskResults
-from egopack.report.tables import digits, table
 from egopack.report.times import anticipation, keyframes
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from egopack.labels import UNLABELLED
 from egopack.report.figures import Line, lines
+from egopack.report.page import confusion, figure
 from egopack.report.results import TaskResults, short
-from egopack.report.tables import confusion, figure
 
 SHOWN = 20  # classes of a confusion matrix, the most frequent; the others are one
 BINS = 10

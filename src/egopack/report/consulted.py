@@ -11,8 +11,8 @@ from markupsafe import Markup
 from egopack.evaluation.predict import read_predictions
 from egopack.labels import UNLABELLED
 from egopack.model.prototypes import load_prototypes
+from egopack.report.page import figure, table
 from egopack.report.results import Folders, Results, TaskResults, seconds_in_video, short, title_of
-from egopack.report.tables import figure, table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,8 +22,8 @@ from egopack.detection.errors import (
 )
 from egopack.report.classes import calibration_figure
 from egopack.report.figures import Line, bars, lines, stacked
+from egopack.report.page import figure
 from egopack.report.results import TaskResults, short
-from egopack.report.tables import figure
 from egopack.tasks.mq import TIOU, as_detected, ground_truth
 
 AT = 0.5  # tIoU of all but the mean

@@ -18,8 +18,8 @@ from egopack.evaluation.paired import differences
 from egopack.files import read_json
 from egopack.params.study import Question, load_study
 from egopack.report.figures import Interval, Line, cells, intervals, lines
+from egopack.report.page import digits, figure, table
 from egopack.report.results import REGIMES, Results
-from egopack.report.tables import digits, figure, table
 from egopack.tasks.base import load_task
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from markupsafe import Markup
 
 from egopack.labels import UNLABELLED
 from egopack.report.figures import Line, lines
+from egopack.report.page import figure
 from egopack.report.results import TaskResults
-from egopack.report.tables import figure
 from egopack.tasks.lta import PARTS, edit_distance_at
 from egopack.tasks.pnr import FRAMES
 

@@ -222,9 +222,8 @@ def train(
     `params.epoch_steps` says; loaders that end before cycle.
 
     With `scratch`, states are saved on the way and a run that was stopped resumes from the last; `on_epoch` is then
-    told of the epochs before it too, after `on_resume`. `evaluate` is called as `params.extras.evaluate_every` says.
-    All `ranks` do the same, each with its part of every batch: `evaluate` is called on all of them, and what rank 0
-    finds counts; rank 0 saves. Returns the reports of all epochs, the same on every rank.
+    told of the epochs before it too, after `on_resume`. `evaluate` is called as `params.extras.evaluate_every` says, on
+    all `ranks`; what rank 0 finds counts, and rank 0 saves. Returns the reports of all epochs, the same on every rank.
 
     Raises:
         NotFiniteError: a loss or gradient is not finite; the weights are then those of before.

@@ -106,9 +106,13 @@ def test_comparison_is_complete(reproduced: Clone) -> None:
         assert all(value is not None for value in values.values())
 
 
-def test_fresh_clone_with_an_empty_cache_reproduces_every_byte(reproduced: Clone, tmp_path: Path) -> None:
+def test_one_after_the_other_from_nothing_reproduces_every_byte(reproduced: Clone, tmp_path: Path) -> None:
+    """What ran two at once; dvc.lock too, in the order in which `dvc repro` writes it; it is removed before."""
     reproduced.git("clone", "--quiet", str(reproduced.path), str(tmp_path / "fresh"))
     fresh = Clone(tmp_path / "fresh")
+    for name in ("metrics", "data"):
+        shutil.rmtree(fresh.path / name)
+    (fresh.path / "dvc.lock").unlink()
     fresh.dvc("repro")
     assert fresh.git("status", "--porcelain") == ""
     again = set(fresh.dvc("repro"))

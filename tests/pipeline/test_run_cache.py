@@ -30,7 +30,7 @@ def test_what_was_tried_before_is_given_back(clone: Clone) -> None:
     assert {"train_single@ar", "evaluate_single@ar"} <= set(computed(clone.repro("evaluate_single@ar")))
     second = (clone.path / "metrics/single/ar.json").read_text()
     assert second != first
-    for text, expected in ((kept, first), (None, second), (kept, first)):
+    for text, expected in ((kept, first), (None, second)):
         if text is None:
             rate(clone, "ar", 0.03)
         else:

@@ -1,4 +1,4 @@
-# make repro: the whole pipeline and its comparison; make test, make lint, make study, make bench, make fuzz. Each sets up .venv by itself.
+# make repro: the whole pipeline and its comparison; make test, make drill, make lint, make study, make bench, make fuzz. Each sets up .venv by itself.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,7 @@ STALE := $(shell PYTHONPATH=src $(BIN)/python -c '$(CHECK)' 2>/dev/null || echo 
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PIP_TARGET PIP_PREFIX PIP_ROOT
 export PIP_USER := 0
 
-.PHONY: repro study test lint bench check-gpu fuzz clean stale
+.PHONY: drill repro study test lint bench check-gpu fuzz clean stale
 
 repro: $(VENV)/native
 	$(RUN) python -m stages.repro $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
@@ -26,7 +26,11 @@ study: $(VENV)/native
 	$(RUN) python -m stages.study --figures
 
 test: $(VENV)/native
-	$(RUN) pytest --numprocesses auto --maxprocesses 8 --dist loadgroup $(ARGS)
+	$(RUN) pytest --numprocesses auto --maxprocesses 8 --dist loadgroup -m "not drill" $(ARGS)
+
+# kills, queues and whole walks through the pipeline: minutes each
+drill: $(VENV)/native
+	$(RUN) pytest --numprocesses auto --maxprocesses 8 --dist loadgroup -m drill $(ARGS)
 
 lint: $(VENV)/native
 	$(RUN) ruff check src stages tests

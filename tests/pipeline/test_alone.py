@@ -13,7 +13,7 @@ from egopack.synthetic.corpus import write_corpus
 from tests.pipeline.conftest import copy_of_the_project
 from tests.support.reduce import reduced
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.drill
 
 
 def alone(params: dict[str, Any]) -> None:

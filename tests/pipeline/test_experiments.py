@@ -18,6 +18,8 @@ import yaml
 
 from tests.pipeline.conftest import Clone
 
+pytestmark = pytest.mark.drill
+
 PATIENCE_S = 240.0
 ARROW = "src/egopack/evaluation/comparison.py"  # whose constant of this name comparison.md shows
 CURVE = "metrics/curves/single/ar.csv"

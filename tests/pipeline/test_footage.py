@@ -13,7 +13,8 @@ from tests.pipeline.conftest import copy_of_the_project
 from tests.pipeline.test_readme import commands, section
 from tests.support.shapes import Shown, write_own, write_shapes
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.drill
+
 TIMES_CHANCE = 3
 AS_MAKE = {"make repro": ["python", "-m", "stages.repro"]}  # without setting up a .venv
 

@@ -113,6 +113,7 @@ def end_trainings(clone: Clone) -> None:
     check_as_if_nothing_had_happened(clone)
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_told_to_stop_all_keep_their_last_step(number: signal.Signals, clone: Clone, tmp_path: Path) -> None:
     """Ctrl-C reaches all that a terminal runs, SIGTERM the command alone."""
@@ -131,6 +132,7 @@ def test_told_to_stop_all_keep_their_last_step(number: signal.Signals, clone: Cl
     end_trainings(clone)
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("all_of_them", [True, False])
 def test_killed_nothing_is_left_and_all_goes_on(all_of_them: bool, clone: Clone, tmp_path: Path) -> None:
     begun = begin_trainings(clone, tmp_path / "output")
@@ -143,6 +145,7 @@ def test_killed_nothing_is_left_and_all_goes_on(all_of_them: bool, clone: Clone,
     end_trainings(clone)
 
 
+@pytest.mark.drill
 def test_killed_at_random_moments(clone: Clone, tmp_path: Path) -> None:
     """Among DVC's own work too: what ran before comes from its cache, or runs again, and all ends as it was."""
     generator = np.random.default_rng()
@@ -162,6 +165,7 @@ def test_killed_at_random_moments(clone: Clone, tmp_path: Path) -> None:
     assert clone.git("status", "--porcelain") == ""
 
 
+@pytest.mark.drill
 def test_many_runs_elsewhere(clone: Clone) -> None:
     """What stages/README.md tells to submit is run as SLURM runs a part of an array, which shares the cache."""
     told = commands((ROOT / "stages/README.md").read_text(encoding="utf-8"))

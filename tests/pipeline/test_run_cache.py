@@ -77,6 +77,7 @@ def branching(clone: Clone) -> Iterator[Clone]:
     clone.git("branch", "--quiet", "-D", "slow", "fast")
 
 
+@pytest.mark.drill
 def test_a_merge_of_two_that_changed_different_tasks(branching: Clone) -> None:
     clone, found = branching, {}
     targets = ("evaluate_single@ar", "evaluate_single@mq")

@@ -17,6 +17,8 @@ from egopack.files import PARTIAL
 from tests.pipeline.conftest import ROOT, Clone
 from tests.pipeline.test_repro import ALWAYS
 
+pytestmark = pytest.mark.drill
+
 
 class Begun:
     """A command in a session of its own, its output in a file."""

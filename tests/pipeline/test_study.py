@@ -6,9 +6,12 @@ import csv
 import json
 from typing import Any
 
+import pytest
 import yaml
 
 from tests.pipeline.conftest import Clone
+
+pytestmark = pytest.mark.drill
 
 PLAN = {
     "seeds": {"tuning": [7], "verdict": [8]},

@@ -66,7 +66,7 @@ class Clone:
         edit_params(self.path, change)
 
     def repro(self, *targets: str) -> set[str]:
-        """`dvc repro` by the scheduler, in half its time (test_jobs.py holds the two side by side); what ran."""
+        """`dvc repro` by the scheduler, which is faster (test_repro.py compares their bytes); what ran."""
         said = self.run("python", "-m", "stages.repro", "--jobs", "1", *targets).stdout
         return set(re.findall(r"^ *[\d.]+  (\S+) +ran, ", said, re.MULTILINE))
 

@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from stages._common import ANY_FOOTAGE, PARAMS, ROOT_VARIABLES, SCRATCH
+from stages._jobs.server import Server
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,6 +44,7 @@ class Clone:
             git("clone", "--quiet", "--shared", ".", str(folder))
         if git("rev-parse", "HEAD", folder=folder) != self.commit:
             self.clean()
+        self.server = Server(1, folder / "forks.log", folder)
         local = folder / ".dvc" / "config.local"
         local.write_text(f"[cache]\n    dir = {Path('.dvc/cache').resolve()}\n", encoding="utf-8")
 
@@ -61,7 +63,8 @@ class Clone:
         git("checkout", "--quiet", "--force", "--", PARAMS.name, folder=self.folder)  # what ran before is kept
         write_settings(self.folder / PARAMS, settings)
         parts = [regime.split("/") for regime in regimes]
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        self.server.start()
+        environment = os.environ | {"OMP_NUM_THREADS": "1"} | self.server.environment
         for name in ("DVC_ROOT", *ROOT_VARIABLES.values(), ANY_FOOTAGE):
             environment.pop(name, None)
         with (self.folder / LOG).open("a", encoding="utf-8") as log:
@@ -69,6 +72,7 @@ class Clone:
             targets = dict.fromkeys(f"evaluate_{part[0]}@{part[1]}" for part in parts)
             command = [sys.executable, "-m", "dvc", "repro", *targets]
             subprocess.run(command, cwd=self.folder, env=environment, check=True, stdout=log, stderr=log)
+        self.server.hear()
         found = []
         for regime, key, *member in parts:
             task = member[0] if member else key
@@ -163,6 +167,10 @@ def run_all(runs: Iterable[Run], jobs: int, keep: Callable[[Run, list[Row]], Non
             keep(run, rows)
             say(f"{name}: {seconds:.0f} s  " + "  ".join(f"{row[0]} {row[2]} {row[3]:.4g}" for row in found))
 
-    with ThreadPoolExecutor(jobs) as pool:
-        list(pool.map(one, runs))
+    try:
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(one, runs))
+    finally:
+        while not clones.empty():
+            clones.get().server.close()
     return len(failed)

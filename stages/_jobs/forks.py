@@ -24,6 +24,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import stages
+from egopack.errors import UserError
+from egopack.params import load_params
 from stages._common import PARAMS, load_all
 from stages._jobs.client import HEAD_BYTES, REFUSED
 
@@ -48,8 +50,10 @@ class Forks:
 
     listener: socket.socket
     owner: Connection
+    reproducible: str  # how the libraries are loaded
     running: dict[int, tuple[socket.socket, str]] = field(default_factory=dict)  # by process: who asked, DVC's name
     stopping: bool = False
+    asked: dict[bytes, bool] = field(default_factory=dict)  # contents of params.yaml -> whether they say the same
 
     def serve(self) -> Request | None:
         """Fork for each request. Returns it in the process that is to be the stage; None when the owner is gone."""
@@ -58,7 +62,6 @@ class Forks:
         ended, tell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        params = PARAMS.read_bytes()
         while True:
             with selectors.DefaultSelector() as selector:
                 clients = [client for client, _ in self.running.values()]
@@ -72,7 +75,7 @@ class Forks:
                 if not self._obey():
                     return None
             elif self.listener.fileno() in ready:
-                if request := self._ask(params):
+                if request := self._ask():
                     return request
             else:  # who asked is gone, and nobody waits for the stage
                 for process, (client, _) in self.running.items():
@@ -108,14 +111,14 @@ class Forks:
                 self.owner.send_bytes(json.dumps([name, usage.ru_maxrss << 10]).encode())
             _answer(client, str(os.waitstatus_to_exitcode(status)).encode())
 
-    def _ask(self, params: bytes) -> Request | None:
+    def _ask(self) -> Request | None:
         """Take a request and fork; the request in the process that is to be the stage."""
         client, _ = self.listener.accept()
         request = _received(client)
         if request is None:
             client.close()
             return None
-        if self.stopping or not _holds(PARAMS, params):  # others may want the libraries loaded in another way
+        if self.stopping or not self._computes_alike(Path(request.folder, PARAMS)):
             _close(request.files)
             _answer(client, str(STOPPED).encode() if self.stopping else REFUSED)
             return None
@@ -131,6 +134,16 @@ class Forks:
         self.running[process] = (client, request.environment.get("DVC_STAGE", request.module))
         return None
 
+    def _computes_alike(self, params: Path) -> bool:
+        """Whether params want the libraries as they are loaded."""
+        try:
+            content = params.read_bytes()
+            if content not in self.asked:
+                self.asked[content] = load_params(params).runtime.reproducible == self.reproducible
+        except (OSError, UserError):  # which the stage itself will tell of
+            return False
+        return self.asked[content]
+
 
 def _close(files: list[int]) -> None:
     for file in files:
@@ -141,10 +154,6 @@ def _answer(client: socket.socket, answer: bytes) -> None:
     with suppress(OSError):  # it may be gone
         client.sendall(answer)
     client.close()
-
-
-def _holds(path: Path, content: bytes) -> bool:
-    return path.is_file() and path.read_bytes() == content
 
 
 def _signal(process: int, number: int) -> None:
@@ -167,9 +176,11 @@ def _received(client: socket.socket) -> Request | None:
     return Request(folder, module, arguments, dict(entry.split("=", 1) for entry in rest[int(count) :]), files)
 
 
-def import_everything() -> None:
-    """All of the project and its stages, and what they import late; params say first which loops compute."""
-    load_all()
+def import_everything() -> str:
+    """All of the project and its stages, and what they import late; params say first which loops compute, in the word
+    that is returned.
+    """
+    reproducible = load_all().runtime.reproducible
     import egopack
 
     for package in (egopack, stages):
@@ -180,6 +191,7 @@ def import_everything() -> None:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # what is never touched stays shared with all stages
+    return reproducible
 
 
 def become(request: Request) -> None:
@@ -203,11 +215,11 @@ def main() -> None:
     """Serve at the address of the first argument, for the owner at the other end of the pipe of the second."""
     address, owner = Path(sys.argv[1]), Connection(int(sys.argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    import_everything()
+    reproducible = import_everything()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(address))
     listener.listen(64)
-    request = Forks(listener, owner).serve()
+    request = Forks(listener, owner, reproducible).serve()
     if request is not None:
         become(request)
     elif address.is_socket():  # the owner had no time to clean up

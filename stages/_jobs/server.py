@@ -22,10 +22,13 @@ THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 @dataclass
 class Server:
-    """What stages are forked from; it is started by the first that needs it. `threads` is each one's share of cores."""
+    """What stages are forked from; it is started by the first that needs it. `threads` is each one's share of cores,
+    `checkout` the one whose code they run: its own, and those of other folders with the same code.
+    """
 
     threads: int
     log: Path
+    checkout: Path = Path()
     peaks: dict[str, int] = field(default_factory=dict)
     pipe: Connection | None = None
     process: subprocess.Popen[bytes] | None = None
@@ -53,6 +56,7 @@ class Server:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command,
+                cwd=self.checkout,
                 env=os.environ | self.own,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from egopack.files import PARTIAL
+from stages._jobs.server import Server
 from tests.support.forked import Forks
 from tests.support.reduce import reduced
 
@@ -30,10 +32,16 @@ def edit_params(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     file.write_text(yaml.safe_dump(params, sort_keys=False))
 
 
+def ran(said: str) -> list[str]:
+    """The stages that DVC said it ran, in their order."""
+    return re.findall(r"Running stage '(.+?)'", said)
+
+
 class Clone:
     """A git and DVC repository of its own."""
 
     first = ""  # what the first run said
+    server: Server | None = None  # what stages of the committed code are forked from
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,9 +52,16 @@ class Clone:
         for name in ("EGO4D_ROOT", "DVC_ROOT", "PYTHONPATH", "PYTHONUNBUFFERED"):
             self.environment.pop(name, None)
 
-    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, check: bool = True, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            command, cwd=self.path, env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
+            command,
+            cwd=self.path,
+            env=environment or self.environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
         )
         assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
         return done
@@ -56,7 +71,7 @@ class Clone:
 
     def dvc(self, *arguments: str) -> list[str]:
         """Run a DVC command; the stages that it ran, in their order."""
-        return re.findall(r"Running stage '(.+?)'", self.run("dvc", *arguments).stdout)
+        return ran(self.run("dvc", *arguments).stdout)
 
     def commit(self) -> None:
         self.git("add", "--all")
@@ -66,9 +81,16 @@ class Clone:
         edit_params(self.path, change)
 
     def repro(self, *targets: str) -> set[str]:
-        """`dvc repro` by the scheduler, which is faster (test_repro.py compares their bytes); what ran."""
-        said = self.run("python", "-m", "stages.repro", "--jobs", "1", *targets).stdout
-        return set(re.findall(r"^ *[\d.]+  (\S+) +ran, ", said, re.MULTILINE))
+        """What `dvc repro` does, in forked stages, which is faster; the stages that ran. Those of edited code are
+        forked by the scheduler.
+        """
+        if self.server is None or self.git("status", "--porcelain", "--", "src", "stages"):
+            said = self.run("python", "-m", "stages.repro", "--jobs", "1", *targets).stdout
+            return set(re.findall(r"^ *[\d.]+  (\S+) +ran, ", said, re.MULTILINE))
+        self.server.start()
+        path = f"{self.server.folder}:{self.environment['PATH']}"
+        environment = self.environment | self.server.environment | {"PATH": path}
+        return set(ran(self.run("dvc", "repro", *targets, environment=environment).stdout))
 
     def restore_files(self) -> None:
         """Back to the last commit, but for outputs."""
@@ -165,16 +187,34 @@ def copy_of_the_project(path: Path) -> Clone:
 
 
 @pytest.fixture(scope="package")
-def reproduced(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A reduced clone in which all stages ran from nothing, two at once, its results committed."""
-    clone = copy_of_the_project(tmp_path_factory.mktemp("pipeline") / "clone")
+def reproduced(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Clone]:
+    """A reduced clone in which all stages ran from nothing, two at once, its results committed; each worker has a copy
+    of what the first of them made.
+    """
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    with FileLock(shared / "pipeline.lock"):
+        if not (shared / "pipeline.txt").exists():
+            shutil.rmtree(shared / "pipeline", ignore_errors=True)
+            said = run_from_nothing(copy_of_the_project(shared / "pipeline"))
+            (shared / "pipeline.txt").write_text(said)
+    clone = Clone(tmp_path_factory.mktemp("pipeline") / "clone")
+    shutil.copytree(shared / "pipeline", clone.path, symlinks=True)
+    clone.first = (shared / "pipeline.txt").read_text()
+    clone.server = Server(1, clone.path / ".git/forks.log", clone.path)
+    yield clone
+    clone.server.close()
+
+
+def run_from_nothing(clone: Clone) -> str:
+    """Run all stages of a reduced pipeline and commit what comes out; what was said."""
     clone.edit(smaller)
     clone.commit()
-    clone.first = clone.run("python", "-m", "stages.repro", "--jobs", "2").stdout
+    said = clone.run("python", "-m", "stages.repro", "--jobs", "2").stdout
     shutil.copytree(clone.path / "data/jobs", clone.path / "first")  # of that run, whatever runs later
     (clone.path / ".git/info/exclude").write_text("first\n")
     clone.commit()
-    return clone
+    return said
 
 
 @pytest.fixture

@@ -110,13 +110,13 @@ def test_one_after_the_other_from_nothing_reproduces_every_byte(reproduced: Clon
     """What ran two at once; dvc.lock too, in the order in which `dvc repro` writes it; it is removed before."""
     reproduced.git("clone", "--quiet", str(reproduced.path), str(tmp_path / "fresh"))
     fresh = Clone(tmp_path / "fresh")
+    fresh.server = reproduced.server
     for name in ("metrics", "data"):
         shutil.rmtree(fresh.path / name)
     (fresh.path / "dvc.lock").unlink()
-    fresh.dvc("repro")
+    fresh.repro()
     assert fresh.git("status", "--porcelain") == ""
-    again = set(fresh.dvc("repro"))
-    assert again == ALWAYS
+    assert fresh.repro() == ALWAYS
 
 
 def test_misspelt_key_is_one_line(clone: Clone) -> None:

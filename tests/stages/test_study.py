@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 import stages.study
+from stages._jobs.server import Server
 from stages._study import Clone
 
 PLAN = {
@@ -39,7 +40,7 @@ def ran(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]
     runs: list[dict[str, Any]] = []
 
     def make(self: Clone, folder: Path) -> None:
-        self.folder, self.commit = folder, "0123456789abcdef"
+        self.folder, self.commit, self.server = folder, "0123456789abcdef", Server(1, folder / "forks.log")
 
     def run(self: Clone, settings: dict[str, Any], regimes: list[str]) -> list[tuple[str, str, str, float]]:
         runs.append(settings | {"regimes": regimes})

@@ -102,11 +102,14 @@ def test_as_python_would(place: Place) -> None:
     assert place.run("cd other && python -m stages.fill_pack x")[1].startswith("Error: params.yaml: cannot be read")
     place.server.hear()
     place.server.peaks.clear()
-    with (place.folder / "params.yaml").open("a") as file:
-        file.write("# other params may want libraries loaded in another way\n")
-    assert place.run("python -m stages.fill_pack 'no one'")[1].startswith(refused)
-    place.server.hear()
-    assert not place.server.peaks
+    for reproducible, forked in (("anywhere", True), ("here", False)):  # which wants libraries loaded in another way
+        params = yaml.safe_load((place.folder / "params.yaml").read_text())
+        params["runtime"]["reproducible"] = reproducible
+        (other / "params.yaml").write_text(yaml.safe_dump(params | {"seed": 7}))
+        assert place.run("cd other && python -m stages.fill_pack 'no one'")[1].startswith(refused)
+        place.server.hear()
+        assert bool(place.server.peaks) == forked
+        place.server.peaks.clear()
     shutil.rmtree(place.server.folder / "forks", ignore_errors=True)
     (place.server.folder / "forks").unlink()
     assert place.run("python -m stages.fill_pack 'no one'")[1].startswith(refused)

@@ -1,4 +1,4 @@
-# make repro: the whole pipeline and its comparison; make test, make drill, make lint, make study, make bench, make fuzz. Each sets up .venv by itself.
+# make repro: the whole pipeline and its comparison; make test, make drill, make lint, make study, make bench, make fuzz, make mutants. Each sets up .venv by itself.
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -14,7 +14,7 @@ STALE := $(shell PYTHONPATH=src $(BIN)/python -c '$(CHECK)' 2>/dev/null || echo 
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH PIP_TARGET PIP_PREFIX PIP_ROOT
 export PIP_USER := 0
 
-.PHONY: drill repro study test lint bench check-gpu fuzz clean stale
+.PHONY: drill repro study test lint bench check-gpu fuzz mutants clean stale
 
 repro: $(VENV)/native
 	$(RUN) python -m stages.repro $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
@@ -49,6 +49,11 @@ check-gpu: $(VENV)/native
 
 fuzz: $(VENV)/native
 	$(RUN) python -m tests.fuzz $(ARGS)
+
+# hours: which small changes of the source do the tests not notice?
+mutants: $(VENV)/native
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt cosmic-ray==8.7.0
+	$(RUN) PYTHONPATH=src python -m tests.mutants $(ARGS)
 
 # .venv is whole when these stamps are newer than what they were made from
 $(VENV)/requirements: requirements.txt

@@ -20,6 +20,7 @@ from cosmic_ray.work_item import MutationSpec, WorkerOutcome, WorkItem, WorkResu
 
 from tests.mutants.rooms import Room
 
+Span = tuple[tuple[int, int], tuple[int, int]]  # line and column of its begin and end
 PATIENCE = 3  # times as long as the tests take where nothing is changed
 FIXED_S = 30.0
 ANNOTATED = "_BitOr_"  # X | Y: in an annotation, which is never evaluated, any other operator does
@@ -80,11 +81,12 @@ class Session:
             click.echo(f"{self.room.name}: {number} of {len(left)}, {self._where(item)}: {said(result)}")
 
     def _matters(self, item: WorkItem) -> bool:
-        """Not so what changes an annotation that nobody evaluates."""
+        """Not so what changes an annotation that nobody evaluates, or whether a record can be written to."""
         mutation = item.mutations[0]
-        if ANNOTATED not in f"{mutation.operator_name}_" or self.room.name == EVALUATED:
-            return True
-        return not any(start <= mutation.start_pos < end for start, end in annotations(mutation.module_path))
+        unions = ANNOTATED in f"{mutation.operator_name}_" and self.room.name != EVALUATED
+        tree = ast.parse(mutation.module_path.read_text(encoding="utf-8"))
+        idle = [*(annotations(tree) if unions else []), *records(tree)]
+        return not any(start <= mutation.start_pos < end for start, end in idle)
 
     def _where(self, item: WorkItem) -> str:
         mutation = item.mutations[0]
@@ -98,15 +100,20 @@ def place(item: WorkItem) -> tuple[str, str, int]:
     return str(mutation.module_path), mutation.operator_name, mutation.occurrence
 
 
-def annotations(path: Path) -> list[tuple[tuple[int, int], tuple[int, int]]]:
-    """Where annotations begin and end: line, column."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        for one in (getattr(node, "annotation", None), getattr(node, "returns", None)):
-            if isinstance(one, ast.expr):
-                end = (one.end_lineno or one.lineno, one.end_col_offset or 0)
-                found.append(((one.lineno, one.col_offset), end))
-    return found
+def annotations(tree: ast.AST) -> list[Span]:
+    """Where annotations are."""
+    found = [getattr(node, name, None) for node in ast.walk(tree) for name in ("annotation", "returns")]
+    return [span(one) for one in found if isinstance(one, ast.expr)]
+
+
+def records(tree: ast.AST) -> list[Span]:
+    """Where decorators are that make dataclasses."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    return [span(one) for node in classes for one in node.decorator_list if "dataclass" in ast.dump(one)]
+
+
+def span(node: ast.expr) -> Span:
+    return (node.lineno, node.col_offset), (node.end_lineno or node.lineno, node.end_col_offset or 0)
 
 
 def changed_lines(diff: str) -> str:

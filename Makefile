@@ -53,7 +53,7 @@ fuzz: $(VENV)/native
 # hours: which small changes of the source do the tests not notice?
 mutants: $(VENV)/native
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt cosmic-ray==8.7.0
-	$(RUN) PYTHONPATH=src python -m tests.mutants $(ARGS)
+	$(RUN) python -m tests.mutants $(ARGS)
 
 # .venv is whole when these stamps are newer than what they were made from
 $(VENV)/requirements: requirements.txt

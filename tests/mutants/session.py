@@ -69,7 +69,7 @@ class Session:
         if not left:
             return
         tests = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not drill"]
-        script = f"cd {shlex.quote(str(self.clone))} && exec {shlex.join([*tests, *self.room.tests])}"
+        script = f"cd {shlex.quote(str(self.clone))} && PYTHONPATH=src exec {shlex.join([*tests, *self.room.tests])}"  # the clone's
         command = ["bash", "-c", script]
         began = time.monotonic()
         if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:

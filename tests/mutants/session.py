@@ -69,7 +69,8 @@ class Session:
         if not left:
             return
         tests = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-m", "not drill"]
-        script = f"cd {shlex.quote(str(self.clone))} && PYTHONPATH=src exec {shlex.join([*tests, *self.room.tests])}"  # the clone's
+        path = shlex.quote(str(self.clone))  # whose code is to be imported
+        script = f"cd {path} && PYTHONPATH=src exec {shlex.join([*tests, *self.room.tests])}"
         command = ["bash", "-c", script]
         began = time.monotonic()
         if subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode:

@@ -64,6 +64,7 @@ RUN = (
         ["build_prototypes", "helpers"],
         ["train_egopack", "lta"],
         ["evaluate_egopack", "lta"],
+        ["compare"],
     ),
 )
 
@@ -238,3 +239,21 @@ def test_a_task_with_help(place: Workplace) -> None:
     pd.testing.assert_frame_equal(pd.read_parquet("data/predictions/egopack/lta.parquet"), table, check_dtype=False)
     scores = load_task("lta").score(table, samples_of("lta", "val"), labels_of("lta"))
     assert_scores(json.loads(Path("metrics/egopack/lta.json").read_text()), scores)
+
+
+def test_the_comparison_has_every_regime_in_its_column(place: Workplace) -> None:
+    """Three tasks of which one has help; the multi-task training of the pack that `comparison` names."""
+    headlines = {
+        "ar": ["verb_top1", "noun_top1"],
+        "lta": ["verb_ed", "noun_ed"],
+        "oscc": ["accuracy"],
+    }
+    table = pd.read_csv("metrics/comparison.csv", index_col="metric")
+    assert list(table.index) == [f"{name}.{metric}" for name, metrics in headlines.items() for metric in metrics]
+    multi = json.loads(Path("metrics/multi/all.json").read_text())
+    for key, row in table.iterrows():
+        name, metric = str(key).split(".")
+        expected = {"multi": multi[name][metric]}
+        for regime in ("chance", "single", "egopack") if name == "lta" else ("chance", "single"):
+            expected[regime] = json.loads(Path(f"metrics/{regime}/{name}.json").read_text())[metric]
+        assert row.dropna().to_dict() == pytest.approx(expected, rel=1e-5)

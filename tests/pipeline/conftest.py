@@ -92,6 +92,14 @@ class Clone:
         environment = self.environment | self.server.environment | {"PATH": path}
         return set(ran(self.run("dvc", "repro", *targets, environment=environment).stdout))
 
+    def from_nothing(self, path: Path) -> Clone:
+        """A clone of the last commit without its results, its lock among them."""
+        self.git("clone", "--quiet", ".", str(path))
+        for name in ("metrics", "data"):
+            shutil.rmtree(path / name)
+        (path / "dvc.lock").unlink()
+        return Clone(path)
+
     def restore_files(self) -> None:
         """Back to the last commit, but for outputs."""
         self.git("reset", "--quiet", "--hard")

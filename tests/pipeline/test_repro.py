@@ -108,8 +108,7 @@ def test_comparison_is_complete(reproduced: Clone) -> None:
 
 def test_one_after_the_other_from_nothing_reproduces_every_byte(reproduced: Clone, tmp_path: Path) -> None:
     """What ran two at once; dvc.lock too, in the order in which `dvc repro` writes it; it is removed before."""
-    reproduced.git("clone", "--quiet", str(reproduced.path), str(tmp_path / "fresh"))
-    fresh = Clone(tmp_path / "fresh")
+    fresh = reproduced.from_nothing(tmp_path / "fresh")
     fresh.server = reproduced.server
     for name in ("metrics", "data"):
         shutil.rmtree(fresh.path / name)

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
-from tests.pipeline.conftest import Floor
+from tests.pipeline.conftest import Clone, Floor
 from tests.support.forked import Forks
 
+WAYS = {  # that another machine may be: its processor, its threads, how many stages at once
+    "SSE4.2, two at once": ({"MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}, 2),
+    "AVX2, two threads": ({"MKL_ENABLE_INSTRUCTIONS": "AVX2", "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}, 1),
+    "two threads, two at once": ({"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2"}, 2),
+    "another C library": ({"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA"}, 2),
+}
 TRAININGS = ["train_single ar", "train_single mq", "train_multi all", "train_egopack mq"]
 
 
@@ -58,3 +65,14 @@ def test_here_threads_and_processors_change_no_metric(task: str, floor: Floor, f
     assert len(one[1]) >= 1
     for other in (two, plain):
         assert other[1] == pytest.approx(one[1], abs=1e-3)
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("way", WAYS)
+def test_other_machines_end_in_the_same_lock(way: str, reproduced: Clone, tmp_path: Path) -> None:
+    """The whole pipeline, from nothing."""
+    variables, jobs = WAYS[way]
+    other = reproduced.from_nothing(tmp_path / "other")
+    other.environment |= variables
+    other.run("python", "-m", "stages.repro", "--jobs", str(jobs))
+    assert other.git("status", "--porcelain") == ""

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,9 @@ class Clone:
             said = self.run("python", "-m", "stages.repro", "--jobs", "1", *targets).stdout
             return set(re.findall(r"^ *[\d.]+  (\S+) +ran, ", said, re.MULTILINE))
         self.server.start()
+        while not (self.server.folder / "forks").exists():  # what it imports is not to be edited meanwhile
+            assert self.server.process is None or self.server.process.poll() is None, self.server.log.read_text()
+            time.sleep(0.05)
         path = f"{self.server.folder}:{self.environment['PATH']}"
         environment = self.environment | self.server.environment | {"PATH": path}
         return set(ran(self.run("dvc", "repro", *targets, environment=environment).stdout))

@@ -110,9 +110,6 @@ def test_one_after_the_other_from_nothing_reproduces_every_byte(reproduced: Clon
     """What ran two at once; dvc.lock too, in the order in which `dvc repro` writes it; it is removed before."""
     fresh = reproduced.from_nothing(tmp_path / "fresh")
     fresh.server = reproduced.server
-    for name in ("metrics", "data"):
-        shutil.rmtree(fresh.path / name)
-    (fresh.path / "dvc.lock").unlink()
     fresh.repro()
     assert fresh.git("status", "--porcelain") == ""
     assert fresh.repro() == ALWAYS

@@ -84,7 +84,11 @@ def test_nothing_is_chosen_before_all_ran_and_what_is_on_the_edge_is_named() -> 
     row = part.set_index("regime").loc["single/pnr"]
     assert (row["best"], row["runs"], row["of"]) == ("", 5, 6)
     assert chosen(part, plan) == {}
-    assert len(tuned(rows_of({}), plan)) == 2
+    nothing = tuned(rows_of({}), plan)
+    assert len(nothing) == 2
+    assert "single/pnr" not in markdown(nothing)
+    assert markdown(nothing).endswith("2 regimes have no run yet.")
+    assert markdown(part).count("single/pnr") == 1
 
 
 def test_a_score_that_is_not_finite_is_never_the_best() -> None:

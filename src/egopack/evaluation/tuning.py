@@ -87,12 +87,14 @@ def chosen(table: pd.DataFrame, study: StudyParams) -> Chosen:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The table in Markdown."""
+    """The table in Markdown, but for regimes that no run is of, which are counted."""
     lines = ["| variant | regime | runs | best | score | beside it | on the edge |", "| --- " * 7 + "|"]
-    for row in table.itertuples():
+    for row in table[table["runs"] > 0].itertuples():
         score = f"{row.score:.4g}" if row.best else ""
         edge = f"{row.edge}: widen the grid" if row.edge else ""
         lines.append(
             f"| {row.variant} | {row.regime} | {row.runs} of {row.of} | {row.best} | {score} | {row.next} | {edge} |"
         )
+    if none := int((table["runs"] == 0).sum()):
+        lines.append(f"\n{none} regimes have no run yet.")
     return "\n".join(lines)

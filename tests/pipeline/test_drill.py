@@ -84,6 +84,7 @@ def test_killed_at_random_moments(stage: str, floor: Floor, forks: Forks) -> Non
     assert ("resumes after step" in said) == stage.startswith("train")
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("stage", KINDS)
 def test_killed_before_each_change_of_a_file(stage: str, floor: Floor, forks: Forks) -> None:
     for number in count():

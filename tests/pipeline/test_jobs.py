@@ -192,6 +192,7 @@ def test_many_runs_elsewhere(clone: Clone) -> None:
     shutil.rmtree(elsewhere)
 
 
+@pytest.mark.drill
 def test_an_experiment_side_by_side(clone: Clone) -> None:
     """What stages/README.md says: set params, run, and DVC keeps the result as an experiment."""
     clone.edit(lambda params: params["tasks"]["mq"]["train"].update(lr=1e-5))

@@ -176,11 +176,8 @@ def _received(client: socket.socket) -> Request | None:
     return Request(folder, module, arguments, dict(entry.split("=", 1) for entry in rest[int(count) :]), files)
 
 
-def import_everything() -> str:
-    """All of the project and its stages, and what they import late; params say first which loops compute, in the word
-    that is returned.
-    """
-    reproducible = load_all().runtime.reproducible
+def import_everything() -> None:
+    """All of the project and its stages, and what they import late."""
     import egopack
 
     for package in (egopack, stages):
@@ -191,7 +188,6 @@ def import_everything() -> str:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # what is never touched stays shared with all stages
-    return reproducible
 
 
 def become(request: Request) -> None:
@@ -215,7 +211,8 @@ def main() -> None:
     """Serve at the address of the first argument, for the owner at the other end of the pipe of the second."""
     address, owner = Path(sys.argv[1]), Connection(int(sys.argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    reproducible = import_everything()
+    reproducible = load_all().runtime.reproducible  # which loops compute is settled before they are loaded
+    import_everything()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(address))
     listener.listen(64)

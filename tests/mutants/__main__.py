@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 
 from egopack.files import read_json, write_json
+from stages._study import git
 from tests.mutants.rooms import ROOMS, Room
 from tests.mutants.session import Score, Session
 
-ROOT = Path(__file__).resolve().parents[2]
 WORK = Path("data/scratch/mutants")
 SCORES = Path("metrics/mutants.json")
 
@@ -41,10 +39,6 @@ def main(rooms: tuple[str, ...], sample: int, seed: int, jobs: int) -> None:
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(turn, [ROOMS[name] for name in rooms or ROOMS]))
-
-
-def git(*arguments: str, folder: Path | None = None) -> str:
-    return subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def clone_at(folder: Path, commit: str) -> Path:
@@ -78,5 +72,4 @@ def keep(room: str, score: Score, commit: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     main()

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import click
@@ -85,9 +86,9 @@ class Session:
         """Not so what changes an annotation that nobody evaluates, or whether a record can be written to."""
         mutation = item.mutations[0]
         unions = ANNOTATED in f"{mutation.operator_name}_" and self.room.name != EVALUATED
-        tree = ast.parse(mutation.module_path.read_text(encoding="utf-8"))
-        idle = [*(annotations(tree) if unions else []), *records(tree)]
-        return not any(start <= mutation.start_pos < end for start, end in idle)
+        unread, frozen = idle(mutation.module_path)
+        spans = unread + frozen if unions else frozen
+        return not any(start <= mutation.start_pos < end for start, end in spans)
 
     def _where(self, item: WorkItem) -> str:
         mutation = item.mutations[0]
@@ -99,6 +100,13 @@ def place(item: WorkItem) -> tuple[str, str, int]:
     """What tells a mutant from others."""
     mutation: MutationSpec = item.mutations[0]
     return str(mutation.module_path), mutation.operator_name, mutation.occurrence
+
+
+@cache
+def idle(path: Path) -> tuple[list[Span], list[Span]]:
+    """Where annotations, and decorators of dataclasses, are in a file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return annotations(tree), records(tree)
 
 
 def annotations(tree: ast.AST) -> list[Span]:

@@ -19,6 +19,12 @@ def test_nothing_runs_twice(clone: Clone) -> None:
     assert clone.git("status", "--porcelain") == ""
 
 
+def test_what_python_runs_has_the_bytes_of_what_was_forked(clone: Clone) -> None:
+    stages = ["train_single@ar", "evaluate_single@ar"]
+    assert clone.dvc("repro", "--force", "--single-item", *stages) == stages
+    assert clone.git("status", "--porcelain") == ""
+
+
 def test_learning_rate_reruns_what_depends_on_it(clone: Clone) -> None:
     ran = clone.dvc("exp", "run", "-S", "tasks.mq.train.lr=1.5e-5")
     assert set(ran) == ALWAYS | END | {"train_single@mq", "evaluate_single@mq", "compare"}

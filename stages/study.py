@@ -46,16 +46,17 @@ def main(
     cache, so that what two runs have in common is computed once. A row is written when its run ends: a study can be
     stopped at any time, and run again. QUESTIONS: some of them, by name; all if none is named.
 
-    Where a question tunes, all points of its grid run first, on the tuning seeds alone, into metrics/study_tuning.csv;
-    a regime is judged when all of its points are there, with the best of them. The table names the best ones that lie
-    on the edge of their grid.
+    Where a question tunes, points of its grid run first, on the tuning seeds alone, into metrics/study_tuning.csv: all,
+    or those where its search starts, those beside the best, and so on until the best lies between others. A regime is
+    judged when all of its points are there, with the best of them. The table names the best ones that lie on the edge
+    of their grid.
     """
     from egopack.params.study import load_study
     from stages._study import hours, missing
 
     plan, names = load_study(PLAN), list(questions)
     plan = plan.judged_on(list(seeds)) if seeds else plan
-    tried = missing(plan.tuning_runs(names), read(TRIED))
+    tried = to_try(plan, names)
     if dry:
         left = missing(plan.runs(names, found(plan)), read(RUNS))
         for run in [*tried, *left]:
@@ -68,11 +69,14 @@ def main(
         click.echo(f"{len(whole)} runs, {len(tried) + len(left)} of them now; {time}", err=True)
         say_what_waits(plan, names)
         return
-    failed = 0
+    failed, room = 0, most
     if not table and not figures:
-        failed = run_missing(tried[:most], TRIED, jobs)
-        left = [] if tune or (most and len(tried) >= most) else missing(plan.runs(names, found(plan)), read(RUNS))
-        failed += run_missing(left[: most and most - len(tried)], RUNS, jobs)
+        while tried and not failed and room != 0:
+            failed += run_missing(tried[:room], TRIED, jobs)
+            room = room and room - len(tried[:room])
+            tried = to_try(plan, names)  # beside what is the best by now
+        left = [] if tune or room == 0 else missing(plan.runs(names, found(plan)), read(RUNS))
+        failed += run_missing(left[:room], RUNS, jobs)
     tell(plan, names)
     if figures:
         draw(plan, names)
@@ -89,6 +93,14 @@ def read(path: Path) -> pd.DataFrame:
 
     columns = list(MORE if path == TRIED else COLUMNS)
     return pd.read_csv(path, dtype={"point": str}) if path.exists() else pd.DataFrame(columns=columns)
+
+
+def to_try(plan: StudyParams, names: list[str]) -> list[Run]:
+    """The runs by which settings are chosen that there are no rows of, as far as the rows tell."""
+    from egopack.evaluation.tuning import wanted
+    from stages._study import missing
+
+    return missing(plan.tuning_runs(names, wanted(read(TRIED), plan)), read(TRIED))
 
 
 def judged(plan: StudyParams) -> pd.DataFrame:
@@ -141,9 +153,7 @@ def tell(plan: StudyParams, names: list[str]) -> None:
             click.echo(f"\n{over(compared, question.figure.x)}")
         if question.tune:
             own = choices[choices["question"] == name]
-            click.echo(
-                f"\nBest of {len(question.points())} points each, by the tuning seeds:\n\n{tuning.markdown(own)}"
-            )
+            click.echo(f"\nBest of a grid of {len(question.points())}, by the tuning seeds:\n\n{tuning.markdown(own)}")
     say_what_waits(plan, names)
 
 

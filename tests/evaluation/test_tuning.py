@@ -7,18 +7,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from egopack.evaluation.tuning import chosen, markdown, neighbors, tuned
+from egopack.evaluation.tuning import chosen, markdown, neighbors, tuned, wanted
 from egopack.params.study import StudyParams
 
 RATES, STEPS = [0.1, 0.2, 0.4], [5, 10, 20]
 
 
-def study(**tune: Any) -> StudyParams:
+def study(start: dict[str, Any] | None = None, **tune: Any) -> StudyParams:
     question = {
         "about": "?",
         "seeds": "verdict",
         "tune": tune,
+        "start": start or {},
         "variants": {"v": {}},
         "regimes": ["single/pnr", "egopack/ar"],
     }
@@ -97,3 +100,42 @@ def test_a_score_that_is_not_finite_is_never_the_best() -> None:
         ("single/pnr", f"lr={lr}", seed): {"error_s": np.nan if lr == 0.1 else lr} for lr in RATES for seed in (1, 2)
     }
     assert tuned(rows_of(scores), plan).set_index("regime").loc["single/pnr", "best"] == "lr=0.2"
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), width=st.integers(3, 5), height=st.integers(3, 5))
+def test_a_search_ends_where_nothing_beside_is_better_for_any_regime(seed: int, width: int, height: int) -> None:
+    """Run what is wanted until nothing more is, on a landscape that is drawn."""
+    rates, steps, rng = list(range(width)), list(range(height)), np.random.default_rng(seed)
+    plan = study({"lr": rates[:2], "epochs": steps[-2:]}, lr=rates, epochs=steps)
+    plan.questions["q"].regimes[1] = "egopack/pnr"
+    heights = {(regime, point): rng.random() for regime in ("single/pnr", "egopack/pnr")
+               for point in plan.questions["q"].points()}  # fmt: skip
+    ran: list[str] = []
+    while left := [
+        point for point in wanted(rows_of(scores_at(ran, heights)), plan)["q", "v", False] if point not in ran
+    ]:
+        assert ran or sorted(left) == sorted(f"lr={lr} epochs={epochs}" for lr in rates[:2] for epochs in steps[-2:])
+        ran += left
+    found = tuned(rows_of(scores_at(ran, heights)), plan).set_index("regime")
+    for regime in ("single/pnr", "egopack/pnr"):
+        best = found.loc[regime, "best"]
+        assert heights[regime, best] == min(heights[regime, point] for point in ran)
+        assert all(heights[regime, best] <= heights[regime, other] for other in neighbors(plan.questions["q"], best))
+        assert found.loc[regime, "runs"] == found.loc[regime, "of"] == 2 * len(ran)
+
+
+def scores_at(points: list[str], heights: dict[tuple[str, str], float]) -> dict[tuple[str, str, int], dict[str, float]]:
+    return {
+        (regime, point, seed): {"error_s": height}
+        for (regime, point), height in heights.items() for seed in (1, 2) if point in points
+    }  # fmt: skip
+
+
+def test_what_ran_beyond_the_start_of_a_search_counts() -> None:
+    plan = study({"lr": [0.1, 0.2]}, lr=[0.1, 0.2, 0.4, 0.8, 1.6])
+    del plan.questions["q"].regimes[1]
+    errors = {0.1: 0.1, 0.2: 0.2, 0.8: 0.05}  # the start alone would end at 0.1
+    table = rows_of({pnr(lr, seed): {"error_s": error} for lr, error in errors.items() for seed in (1, 2)})
+    assert wanted(table, plan) == {("q", "v", False): [f"lr={lr}" for lr in (0.1, 0.2, 0.4, 0.8, 1.6)]}
+    assert tuned(table, plan)["best"].tolist() == [""]

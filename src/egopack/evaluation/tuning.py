@@ -6,7 +6,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
-from egopack.params.study import Chosen, Question, StudyParams
+from egopack.params.study import Chosen, Place, Question, StudyParams, is_multi
 from egopack.tasks.base import load_task
 
 if TYPE_CHECKING:
@@ -25,39 +25,71 @@ def tuned(rows: pd.DataFrame, study: StudyParams) -> pd.DataFrame:
     """
     import pandas as pd
 
+    values, seeds = _values(rows), study.seeds.tuning
+    points, found = wanted(rows, study), []
+    for name, question in study.questions.items():
+        for variant, one in question.all_variants().items() if question.tune else ():
+            for regime in one.regimes:
+                seen, asked = values.get((name, variant, regime), {}), points[name, variant, is_multi(regime)]
+                runs = sum(seed in seen.get(point, {}) for point, seed in itertools.product(asked, seeds))
+                scores, of = _scores(seen, seeds), len(asked) * len(seeds)
+                best = _best(asked, scores) if runs == of else ""
+                near = neighbors(question, best) if best else []
+                beside = ", ".join(f"{point}: {scores[point]:.4g}" for point in near)
+                edge = ", ".join(edges(question, best)) if best else ""
+                found.append((name, variant, regime, runs, of, best, scores.get(best), beside, edge))
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def wanted(rows: pd.DataFrame, study: StudyParams) -> dict[Place, list[str]]:
+    """The points of its grid that each variant is to be tried at, by what the runs say so far: those that its search
+    starts with, those that ran, those beside the best of these for any of its regimes, and so on. What one regime is
+    tried at all are, but for those that train several tasks together.
+    """
+    values, seeds, found = _values(rows), study.seeds.tuning, dict[Place, list[str]]()
+    for name, question in study.questions.items():
+        grid = list(question.points())
+        for variant, one in question.all_variants().items() if question.tune else ():
+            for several in (False, True):
+                regimes = [regime for regime in one.regimes if is_multi(regime) == several]
+                if not regimes:
+                    continue
+                scores = [_scores(values.get((name, variant, regime), {}), seeds) for regime in regimes]
+                asked, before = set(question.first_points()), set[str]()
+                asked.update(point for point in grid if all(point in each for each in scores))
+                while asked != before and all(point in each for each in scores for point in asked):
+                    before = set(asked)
+                    ordered = [point for point in grid if point in asked]
+                    asked.update(*(neighbors(question, _best(ordered, each)) for each in scores))
+                found[name, variant, several] = [point for point in grid if point in asked]
+    return found
+
+
+def _values(rows: pd.DataFrame) -> dict[tuple[str, str, str], dict[str, dict[int, list[float]]]]:
+    """Question, variant and regime -> point -> seed -> headline metrics, each counted so that more is better."""
     signs: dict[str, dict[str, int]] = {}
-    values: dict[tuple[str, str, str, str], dict[int, list[float]]] = {}
+    values: dict[tuple[str, str, str], dict[str, dict[int, list[float]]]] = {}
     for row in rows.itertuples():
         if row.task not in signs:
             signs[row.task] = {name: 1 if how == "max" else -1 for name, how in load_task(row.task).headline.items()}
         if row.metric in signs[row.task]:
-            at = values.setdefault((row.question, row.variant, row.regime, row.point), {})
+            at = values.setdefault((row.question, row.variant, row.regime), {}).setdefault(row.point, {})
             at.setdefault(int(row.seed), []).append(signs[row.task][row.metric] * float(row.value))
-    found = []
-    for name, question in study.questions.items():
-        for variant, one in question.all_variants().items() if question.tune else ():
-            for regime in one.regimes:
-                seen = {point: values.get((name, variant, regime, point), {}) for point in question.points()}
-                wanted = list(itertools.product(seen, study.seeds.tuning))
-                runs = sum(seed in seen[point] for point, seed in wanted)
-                scores = {
-                    point: math.fsum(sum(seen[point][seed]) / len(seen[point][seed]) for seed in study.seeds.tuning)
-                    / len(study.seeds.tuning)
-                    for point in seen
-                    if all(seed in seen[point] for seed in study.seeds.tuning)
-                }
-                whole = runs == len(wanted)
-                # of equal ones the first; one that is not finite is never the best
-                best = (
-                    max(scores, key=lambda point: scores[point] if scores[point] == scores[point] else -math.inf)
-                    if whole
-                    else ""
-                )
-                near = neighbors(question, best) if best else []
-                beside = ", ".join(f"{point}: {scores[point]:.4g}" for point in near)
-                edge = ", ".join(edges(question, best)) if best else ""
-                found.append((name, variant, regime, runs, len(wanted), best, scores.get(best), beside, edge))
-    return pd.DataFrame(found, columns=COLUMNS)
+    return values
+
+
+def _scores(seen: dict[str, dict[int, list[float]]], seeds: list[int]) -> dict[str, float]:
+    """The mean over these seeds of each point that has them all."""
+    return {
+        point: math.fsum(sum(at[seed]) / len(at[seed]) for seed in seeds) / len(seeds)
+        for point, at in seen.items()
+        if all(seed in at for seed in seeds)
+    }
+
+
+def _best(points: list[str], scores: dict[str, float]) -> str:
+    """The best of points, of equal ones the first; one whose score is not finite is never the best."""
+    return max(points, key=lambda point: scores[point] if scores[point] == scores[point] else -math.inf)
 
 
 def neighbors(question: Question, point: str) -> list[str]:

@@ -22,6 +22,7 @@ Regime = Annotated[
     Spelled(rf"(single|egopack)/{PLACE}|multi/[\w{{}}-]+/{PLACE}", "not single/TASK, egopack/TASK or multi/PACK/TASK"),
 ]
 Chosen = Mapping[tuple[str, str, str], Settings]  # question, variant, regime -> the best of its grid
+Place = tuple[str, str, bool]  # question, variant, whether several tasks are trained together
 
 
 class Variant(Strict):
@@ -87,6 +88,11 @@ class Question(Strict):
         description="fields of a training (lr) and the grid of values that each regime of each variant is given, on "
         "the tuning seeds; with the best it then runs on the question's own",
     )
+    start: dict[Name, Annotated[list[Any], Field(min_length=2)]] = Field(
+        {},
+        description="values of tune where the search starts, which goes on beside the best until none beside it is "
+        "better; empty: the whole grid is tried",
+    )
     grid: dict[str, list[Any]] = Field({}, description="settings of which every combination is a variant of its own")
     variants: dict[Name, Variant] = Field({}, description="variants by name")
     regimes: list[Regime] = Field([], description="what each variant trains and scores")
@@ -121,6 +127,14 @@ class Question(Strict):
         combined = [dict(zip(self.tune, values, strict=True)) for values in itertools.product(*self.tune.values())]
         return {" ".join(f"{key}={value}" for key, value in one.items()): one for one in combined} if self.tune else {}
 
+    def first_points(self) -> list[str]:
+        """The names of the points that are tried whatever the runs say."""
+        return [
+            point
+            for point, fields in self.points().items()
+            if all(fields[key] in values for key, values in self.start.items())
+        ]
+
     def _filled(self, name: str, variant: Variant, at: Settings) -> Asked:
         regimes = [filled(one, at) for one in variant.regimes or self.regimes]
         question, _, other = filled(variant.tuned, at).partition(":")
@@ -133,6 +147,14 @@ class Question(Strict):
         for key in [*self.differ, *(one for one in drawn if one)]:
             if key not in self.each:
                 raise ValueError(f"{key!r} is not one of the keys of each: {', '.join(self.each) or '(none)'}")
+        return self
+
+    @model_validator(mode="after")
+    def _start_is_in_the_grid(self) -> Question:
+        for key, values in self.start.items():
+            for value in values:
+                if value not in self.tune.get(key, []):
+                    raise ValueError(f"start.{key}: {value!r} is not in tune.{key}")
         return self
 
     @model_validator(mode="after")
@@ -196,16 +218,19 @@ class StudyParams(Strict):
         both = {"tuning": self.seeds.tuning, "verdict": seeds}
         return self.model_copy(update={"seeds": check(StudySeeds, both, file="--seed")})
 
-    def tuning_runs(self, names: list[str]) -> Iterator[Run]:
+    def tuning_runs(self, names: list[str], wanted: Mapping[Place, list[str]] | None = None) -> Iterator[Run]:
         """The runs of the grids of these questions, and of those whose tuning they take: variant by variant, first
-        those that train no pack for all its tasks, which take longest.
+        those that train no pack for all its tasks, which take longest. Of a question that searches its grid only the
+        points that are `wanted`.
         """
         for several, name in itertools.product((False, True), self._tuning(self.named(names))):
             question = self.questions[name]
             for variant, one in question.all_variants().items():
-                regimes = [regime for regime in one.regimes if (part_of(regime) == "multi") == several]
-                for seed, (point, fields) in itertools.product(self.seeds.tuning, question.points().items()):
+                regimes = [regime for regime in one.regimes if is_multi(regime) == several]
+                points = (wanted or {}).get((name, variant, several), question.first_points())
+                for seed, point in itertools.product(self.seeds.tuning, points):
                     if regimes:
+                        fields = question.points()[point]
                         values = {key: value for regime in regimes for key, value in fields_of(regime, fields).items()}
                         yield Run(name, variant, seed, self._at(seed, one, regimes, values), point)
 
@@ -251,7 +276,7 @@ class StudyParams(Strict):
             yield one.regimes, {}
             return
         for several in (False, True):
-            together = [regime for regime in one.regimes if (part_of(regime) == "multi") == several]
+            together = [regime for regime in one.regimes if is_multi(regime) == several]
             keys = {regime: (one.tuned[0] or name, one.tuned[1], regime) for regime in together}
             ready = [regime for regime in together if keys[regime] in chosen]
             values = [fields_of(regime, chosen[keys[regime]]) for regime in ready]
@@ -282,9 +307,9 @@ def filled(value: Any, at: Settings) -> Any:
     return re.sub(r"\{(\w+)\}", lambda found: str(at.get(found[1], found[0])), value)
 
 
-def part_of(regime: str) -> str:
-    """single, multi or egopack."""
-    return regime.split("/")[0]
+def is_multi(regime: str) -> bool:
+    """Whether several tasks are trained together."""
+    return regime.split("/")[0] == "multi"
 
 
 def fields_of(regime: str, fields: Settings) -> Settings:

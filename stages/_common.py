@@ -40,6 +40,7 @@ SUBMISSIONS = Path("data/submissions")
 METRICS = Path("metrics")
 TABLE = Path("data/comparison.md")
 CONSULTED = Path("data/consulted")
+ENSEMBLE = Path("data/ensemble")
 KEPT = Path("data/kept")  # what git keeps of metrics/, once more where DVC does
 REPORT = METRICS / "report.html"
 PAGE = KEPT / REPORT.name

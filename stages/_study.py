@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from stages._common import ANY_FOOTAGE, PARAMS, ROOT_VARIABLES, SCRATCH
+from stages._common import ANY_FOOTAGE, ENSEMBLE, METRICS, PARAMS, ROOT_VARIABLES, SCRATCH
 from stages._jobs.server import Server
 
 if TYPE_CHECKING:
@@ -58,25 +58,31 @@ class Clone:
         Raises:
             subprocess.CalledProcessError: a stage failed; the clone's study.log tells why.
         """
+        from egopack.params.study import trained
         from egopack.tasks.base import load_task
 
         git("checkout", "--quiet", "--force", "--", PARAMS.name, folder=self.folder)  # what ran before is kept
         write_settings(self.folder / PARAMS, settings)
         parts = [regime.split("/") for regime in regimes]
+        members = [one.split("/") for regime in regimes for one in trained(regime)]
+        together = [part[1] for part in parts if part[0] == "ensemble"]
         self.server.start()
         environment = os.environ | {"OMP_NUM_THREADS": "1"} | self.server.environment
         for name in ("DVC_ROOT", *ROOT_VARIABLES.values(), ANY_FOOTAGE):
             environment.pop(name, None)
         with (self.folder / LOG).open("a", encoding="utf-8") as log:
             print(json.dumps(settings), file=log, flush=True)
-            targets = dict.fromkeys(f"evaluate_{part[0]}@{part[1]}" for part in parts)
-            command = [sys.executable, "-m", "dvc", "repro", *targets]
-            subprocess.run(command, cwd=self.folder, env=environment, check=True, stdout=log, stderr=log)
+            targets = dict.fromkeys(f"evaluate_{part[0]}@{part[1]}" for part in members)
+            commands = [["dvc", "repro", *targets], *(["stages.ensemble", task] for task in together)]
+            for command in commands:
+                whole = [sys.executable, "-m", *command]
+                subprocess.run(whole, cwd=self.folder, env=environment, check=True, stdout=log, stderr=log)
         self.server.hear()
         found = []
         for regime, key, *member in parts:
             task = member[0] if member else key
-            scores = json.loads((self.folder / "metrics" / regime / f"{key}.json").read_text(encoding="utf-8"))
+            scores_folder = ENSEMBLE if regime == "ensemble" else METRICS / regime
+            scores = json.loads((self.folder / scores_folder / f"{key}.json").read_text(encoding="utf-8"))
             scores = scores[task] if member else scores
             found += [("/".join([regime, key, *member]), task, name, scores[name]) for name in load_task(task).headline]
         return found

@@ -62,7 +62,7 @@ def main(
         for run in [*tried, *left]:
             place = ", ".join(filter(None, (run.variant, run.point, f"seed {run.seed}")))
             click.echo(f"{run.question}: {place}: {', '.join(run.how.regimes)}")
-        later: Chosen = {key: {} for key in plan.owners(names).values()} | found(plan)
+        later: Chosen = {key: {} for keys in plan.owners(names).values() for key in keys} | found(plan)
         whole = [*tried, *missing(plan.runs(names, later), read(RUNS))]
         about = hours(whole, [read(RUNS), read(TRIED)], jobs)
         time = "no run so far tells how long they take" if about is None else f"about {about:.1f} h, {jobs} at a time"

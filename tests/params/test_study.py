@@ -67,7 +67,7 @@ def test_every_variant_on_every_seed_of_its_kind(tmp_path: Path) -> None:
         ({"questions": {"q": {"about": "?", "seeds": "all"}}}, "questions.q.seeds"),
         (
             {"questions": {"q": {"about": "?", "seeds": "tuning", "variants": {"v": {"regimes": ["double/mq"]}}}}},
-            "not single/TASK, egopack/TASK or multi/PACK/TASK",
+            "not single/TASK, egopack/TASK, ensemble/TASK or multi/PACK/TASK",
         ),
         (
             {

@@ -58,10 +58,7 @@ def representations(name: str, single: Network, pack: Network) -> dict[str, Feat
     def backbone(network: Network) -> Features:
         return lambda batch: task.align(network.backbone(batch.x, batch.pyramid), batch)
 
-    def necks(batch: Batch) -> Tensor:
-        levels = pack.backbone(batch.x, batch.pyramid)
-        return torch.cat([task.align([pack.head(one).neck(x) for x in levels], batch) for one in pack.spec.tasks], 1)
-
+    necks = necks_of(pack, task)
     return {
         "raw": raw,
         "untrained": backbone(untrained.eval()),
@@ -70,6 +67,16 @@ def representations(name: str, single: Network, pack: Network) -> dict[str, Feat
         "pack, necks": necks,
         "raw + necks": lambda batch: torch.cat([raw(batch), necks(batch)], 1),
     }
+
+
+def necks_of(pack: Network, task: Task) -> Features:
+    """The necks of all tasks of a pack side by side, aligned to another task."""
+
+    def necks(batch: Batch) -> Tensor:
+        levels = pack.backbone(batch.x, batch.pyramid)
+        return torch.cat([task.align([pack.head(one).neck(x) for x in levels], batch) for one in pack.spec.tasks], 1)
+
+    return necks
 
 
 class Probe(nn.Module):
@@ -135,6 +142,35 @@ def fit(shapes: Mapping[str, tuple[int, int]], parts: Sequence[Part], task: Task
     return probe
 
 
+def best_probe(
+    make: Features,
+    single: Network,
+    name: str,
+    samples: Sequence[Sample],
+    features: FeatureRows,
+    seed: int,
+) -> Probe:
+    """The probe of these features on training samples, whose penalty is chosen by the task's loss on a fifth of their
+    videos.
+    """
+    task = single.head(name).eval()
+    radius_s = single.spec.backbone.radius_s
+    order = ordered((sample.video_uid for sample in samples), seed)
+    held = set(order[: max(1, round(HELD_OUT * len(order)))])
+    inner, outer = (
+        seen(make, [one for one in samples if (one.video_uid in held) == out], features, task, radius_s)
+        for out in (False, True)
+    )
+    shapes = shapes_of(single, name, inner[0])
+    if len(order) > 1:
+        probes = {penalty: fit(shapes, inner, task, penalty) for penalty in PENALTIES}
+        with torch.no_grad():
+            best = min(PENALTIES, key=lambda penalty: float(loss_of(probes[penalty], outer, task)))
+    else:
+        best = PENALTIES[len(PENALTIES) // 2]
+    return fit(shapes, [*inner, *outer], task, best)
+
+
 def probed(
     make: Features,
     single: Network,
@@ -145,28 +181,12 @@ def probed(
     decode: Any,
     seed: int,
 ) -> Scores:
-    """Scores on the val split of the probe of these features, whose penalty is chosen by the task's loss on a fifth of
-    the training videos.
-    """
+    """Scores on the val split of the probe of these features (`best_probe`)."""
     import numpy as np
     import pandas as pd
 
-    task = single.head(name).eval()
-    radius_s = single.spec.backbone.radius_s
-    order = ordered((sample.video_uid for sample in samples["train"]), seed)
-    held = set(order[: max(1, round(HELD_OUT * len(order)))])
-    inner, outer = (
-        seen(make, [one for one in samples["train"] if (one.video_uid in held) == out], features, task, radius_s)
-        for out in (False, True)
-    )
-    shapes = shapes_of(single, name, inner[0])
-    if len(order) > 1:
-        probes = {penalty: fit(shapes, inner, task, penalty) for penalty in PENALTIES}
-        with torch.no_grad():
-            best = min(PENALTIES, key=lambda penalty: float(loss_of(probes[penalty], outer, task)))
-    else:
-        best = PENALTIES[len(PENALTIES) // 2]
-    probe = fit(shapes, [*inner, *outer], task, best)
+    task, radius_s = single.head(name), single.spec.backbone.radius_s
+    probe = best_probe(make, single, name, samples["train"], features, seed)
     with torch.no_grad():
         tables = [
             task.decode(probe(x), batch, chosen, decode, np.random.default_rng([seed, turn]))

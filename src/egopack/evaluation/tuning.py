@@ -6,7 +6,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
-from egopack.params.study import Chosen, Place, Question, StudyParams, is_multi
+from egopack.params.study import Chosen, Place, Question, StudyParams, is_multi, tuned_regimes
 from egopack.tasks.base import load_task
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def tuned(rows: pd.DataFrame, study: StudyParams) -> pd.DataFrame:
     points, found = wanted(rows, study), []
     for name, question in study.questions.items():
         for variant, one in question.all_variants().items() if question.tune else ():
-            for regime in one.regimes:
+            for regime in [*tuned_regimes(one, several=False), *tuned_regimes(one, several=True)]:
                 seen, asked = values.get((name, variant, regime), {}), points[name, variant, is_multi(regime)]
                 runs = sum(seed in seen.get(point, {}) for point, seed in itertools.product(asked, seeds))
                 scores, of = _scores(seen, seeds), len(asked) * len(seeds)
@@ -51,7 +51,7 @@ def wanted(rows: pd.DataFrame, study: StudyParams) -> dict[Place, list[str]]:
         grid = list(question.points())
         for variant, one in question.all_variants().items() if question.tune else ():
             for several in (False, True):
-                regimes = [regime for regime in one.regimes if is_multi(regime) == several]
+                regimes = tuned_regimes(one, several)
                 if not regimes:
                     continue
                 scores = [_scores(values.get((name, variant, regime), {}), seeds) for regime in regimes]

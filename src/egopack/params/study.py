@@ -19,7 +19,10 @@ Settings = dict[str, Any]  # dotted keys of params.yaml, as of `dvc exp run -S`
 PLACE = r"[\w{}]+"
 Regime = Annotated[
     str,
-    Spelled(rf"(single|egopack)/{PLACE}|multi/[\w{{}}-]+/{PLACE}", "not single/TASK, egopack/TASK or multi/PACK/TASK"),
+    Spelled(
+        rf"(single|egopack|ensemble)/{PLACE}|multi/[\w{{}}-]+/{PLACE}",
+        "not single/TASK, egopack/TASK, ensemble/TASK or multi/PACK/TASK",
+    ),
 ]
 Chosen = Mapping[tuple[str, str, str], Settings]  # question, variant, regime -> the best of its grid
 Place = tuple[str, str, bool]  # question, variant, whether several tasks are trained together
@@ -226,7 +229,7 @@ class StudyParams(Strict):
         for several, name in itertools.product((False, True), self._tuning(self.named(names))):
             question = self.questions[name]
             for variant, one in question.all_variants().items():
-                regimes = [regime for regime in one.regimes if is_multi(regime) == several]
+                regimes = tuned_regimes(one, several)
                 points = (wanted or {}).get((name, variant, several), question.first_points())
                 for seed, point in itertools.product(self.seeds.tuning, points):
                     if regimes:
@@ -256,12 +259,12 @@ class StudyParams(Strict):
 
     def waiting(self, names: list[str], chosen: Chosen) -> list[tuple[str, str, str]]:
         """Question, variant and regime of all that cannot be judged before they are tuned."""
-        return [place for place, owner in self.owners(names).items() if owner not in chosen]
+        return [place for place, owners in self.owners(names).items() if any(one not in chosen for one in owners)]
 
-    def owners(self, names: list[str]) -> dict[tuple[str, str, str], tuple[str, str, str]]:
+    def owners(self, names: list[str]) -> dict[tuple[str, str, str], list[tuple[str, str, str]]]:
         """Of the question, variant and regime of all that is judged after a tuning those that are tuned for it."""
         return {
-            (name, variant, regime): (one.tuned[0] or name, one.tuned[1], regime)
+            (name, variant, regime): [(one.tuned[0] or name, one.tuned[1], part) for part in trained(regime)]
             for name in self.named(names)
             for variant, one in self.questions[name].all_variants().items()
             for regime in one.regimes
@@ -277,9 +280,9 @@ class StudyParams(Strict):
             return
         for several in (False, True):
             together = [regime for regime in one.regimes if is_multi(regime) == several]
-            keys = {regime: (one.tuned[0] or name, one.tuned[1], regime) for regime in together}
-            ready = [regime for regime in together if keys[regime] in chosen]
-            values = [fields_of(regime, chosen[keys[regime]]) for regime in ready]
+            keys = {part: (one.tuned[0] or name, one.tuned[1], part) for regime in together for part in trained(regime)}
+            ready = [regime for regime in together if all(keys[part] in chosen for part in trained(regime))]
+            values = [fields_of(part, chosen[keys[part]]) for regime in ready for part in trained(regime)]
             if ready:
                 yield ready, {key: value for each in values for key, value in each.items()}
 
@@ -310,6 +313,19 @@ def filled(value: Any, at: Settings) -> Any:
 def is_multi(regime: str) -> bool:
     """Whether several tasks are trained together."""
     return regime.split("/")[0] == "multi"
+
+
+def trained(regime: str) -> list[str]:
+    """What is trained for a regime: itself, or the members of an ensemble."""
+    kind, _, name = regime.partition("/")
+    return [f"single/{name}", f"egopack/{name}"] if kind == "ensemble" else [regime]
+
+
+def tuned_regimes(one: Asked, several: bool) -> list[str]:
+    """The regimes of a variant that are tuned, of those that train several tasks together or the others: all but
+    ensembles, whose members are.
+    """
+    return [regime for regime in one.regimes if is_multi(regime) == several and trained(regime) == [regime]]
 
 
 def fields_of(regime: str, fields: Settings) -> Settings:

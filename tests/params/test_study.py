@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from egopack.errors import UserError
-from egopack.params.study import fields_of, load_study
+from egopack.params.study import fields_of, load_study, trained
 from stages._study import write_settings
 from tests.support.workplace import ROOT
 
@@ -166,9 +166,23 @@ def test_what_is_not_tuned_is_not_judged(tmp_path: Path) -> None:
     assert len(plan.waiting([], chosen)) == 11
 
 
+def test_an_ensemble_is_judged_when_both_of_its_members_are_tuned(tmp_path: Path) -> None:
+    asked = TUNED | {"regimes": ["single/{task}", "egopack/{task}", "ensemble/{task}"], "differences": []}
+    plan = load_study(written(tmp_path, {"seeds": PLAN["seeds"], "questions": {"labels": asked}}))
+    tried = {regime for run in plan.tuning_runs([]) for regime in run.how.regimes}
+    assert tried == {"single/ar", "egopack/ar", "single/mq", "egopack/mq"}
+    place = "plain videos=6 task=ar"
+    alone = {("labels", place, "single/ar"): {"lr": 0.1}}
+    assert {regime for run in plan.runs([], alone) for regime in run.how.regimes} == {"single/ar"}
+    runs = list(plan.runs([], alone | {("labels", place, "egopack/ar"): {"lr": 0.4}}))
+    assert [run.how.regimes for run in runs] == [["single/ar", "egopack/ar", "ensemble/ar"]] * 2
+    assert (runs[0].how.set["tasks.ar.train.lr"], runs[0].how.set["tasks.ar.egopack.lr"]) == (0.1, 0.4)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"start": {"lr": [0.1, 0.3]}}, "start.lr: 0.3 is not in tune.lr"),
         ({"tune": {"lr": [0.1, 0.2]}}, "questions.labels.tune.lr"),  # no place between two edges
         ({"figure": {"kind": "lines", "x": "steps"}}, "'steps' is not one of the keys of each: videos, task"),
         ({"differ": ["pack"]}, "'pack' is not one of the keys of each"),
@@ -191,7 +205,7 @@ def test_the_study_of_the_project_sets_what_its_params_have(tmp_path: Path) -> N
     for name, question in plan.questions.items():
         settings = {key: value for one in question.all_variants().values() for key, value in one.set.items()}
         fields = {key: values[0] for key, values in question.tune.items()}
-        for regime in {regime for one in question.all_variants().values() for regime in one.regimes}:
+        for regime in {part for one in question.all_variants().values() for of in one.regimes for part in trained(of)}:
             settings |= fields_of(regime, fields)
         file.write_bytes((ROOT / "params.yaml").read_bytes())
         write_settings(file, plan.set | settings | {"seed": seed, "synthetic.seed": seed})

@@ -87,9 +87,9 @@ def test_a_table_over_the_values_of_each() -> None:
         columns=["variant", "seed", "regime", "task", "metric", "value"],
     )
     assert over(differences(rows, question), "videos").splitlines() == [
-        "| metric | gain | videos 6 | videos 60 |",
-        "| --- | --- | --- | --- |",
-        "| PNR error_s ↓ | a egopack − a single | +0.5 ± 0 | +0.25 ± 0 |",
-        "| MQ map ↑ | a egopack − a single | -2 ± 0 |  |",
+        "| metric | single, 6 videos | egopack − single, 6 videos | single, 60 videos | egopack − single, 60 videos |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| PNR error_s ↓ | 9 | +0.5 ± 0 | 9 | +0.25 ± 0 |",
+        "| MQ map ↑ | 9 | -2 ± 0 |  |  |",
     ]
     assert over(differences(rows[:0], question), "videos") == ""

@@ -82,22 +82,35 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def over(table: pd.DataFrame, x: str) -> str:
-    """The differences in Markdown, one row a metric and what is compared, one column a value of `x`."""
+    """The differences in Markdown: a row for each metric; for each value of `x` a column for what is compared with,
+    and one for each difference.
+    """
     if not len(table):
         return ""
-    places = sorted({row.at[x] for row in table.itertuples()})
-    cells: dict[tuple[str, str], dict[object, str]] = {}
-    for row in table.itertuples():
-        other = "".join(f" {key}={value}" for key, value in row.at.items() if key not in (x, "task"))
-        sides = [side.partition(":") for side in (row.better, row.than)]
-        names = [f"{variant.split(' ')[0]} {regime.split('/')[0]}" for variant, _, regime in sides]
+    variants = {
+        side.partition(" ")[0].partition(":")[0] for row in table.itertuples() for side in (row.better, row.than)
+    }
+
+    def name(side: str) -> str:
+        variant, _, regime = side.partition(":")
+        kind = regime.split("/")[0]
+        return kind if len(variants) == 1 else f"{variant.split(' ')[0]} {kind}"
+
+    columns: dict[tuple[object, str], None] = {}
+    cells: dict[str, dict[tuple[object, str], str]] = {}
+    for row in sorted(table.itertuples(), key=lambda row: row.at[x]):
+        place = row.at[x]
+        found = {name(row.than): f"{row.mean_than:.4g}"}
+        found[f"{name(row.better)} − {name(row.than)}"] = f"{row.difference:+.3g} ± {row.half_width:.2g}"
         arrow = "↑" if load_task(row.task).headline[row.metric] == "max" else "↓"
-        key = f"{row.task.upper()} {row.metric} {arrow}", " − ".join(names) + other
-        cells.setdefault(key, {})[row.at[x]] = f"{row.difference:+.3g} ± {row.half_width:.2g}"
+        others = "".join(f", {key} {value}" for key, value in row.at.items() if key not in (x, "task"))
+        for column, cell in found.items():
+            columns[place, column] = None
+            cells.setdefault(f"{row.task.upper()} {row.metric} {arrow}{others}", {})[place, column] = cell
     lines = [
-        f"| metric | gain | {' | '.join(f'{x} {place}' for place in places)} |",
-        "| --- " * (len(places) + 2) + "|",
+        "| metric | " + " | ".join(f"{column}, {place} {x}" for place, column in columns) + " |",
+        "| --- |" + " ---: |" * len(columns),
     ]
-    for (metric, what), found in cells.items():
-        lines.append(f"| {metric} | {what} | {' | '.join(found.get(place, '') for place in places)} |")
+    for metric, own in cells.items():
+        lines.append(f"| {metric} | " + " | ".join(own.get(column, "") for column in columns) + " |")
     return "\n".join(lines)

@@ -9,7 +9,6 @@ of equal spread, since one that has learned its labels by heart would drown the 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +16,10 @@ from torch import Tensor, nn
 from egopack.data.batch import Batch
 from egopack.data.loader import FeatureRows, Loader
 from egopack.data.samples import Sample
-from egopack.evaluation.probe import Probe, best_probe, necks_of
+from egopack.evaluation.probe import AT_ONCE, Probe, best_probe, necks_of
 from egopack.model.network import Network
 from egopack.tasks.base import Outputs, Task
 
-AT_ONCE = 64  # samples
 Member = Callable[[str, Batch], Outputs]
 
 
@@ -69,7 +67,9 @@ def spread(logits: Tensor) -> float:
 
 
 @torch.no_grad()
-def spreads_of(member: Member, name: str, samples: Sequence[Sample], features: FeatureRows, first: Network) -> Any:
+def spreads_of(
+    member: Member, name: str, samples: Sequence[Sample], features: FeatureRows, first: Network
+) -> dict[str, float]:
     """The spread of each kind of logits that a member gives on these samples."""
     task, radius_s = first.head(name), first.spec.backbone.radius_s
     loader = Loader(samples, features, batch_size=AT_ONCE, levels=task.params.levels, radius_s=radius_s)

@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from egopack.params.study import Run
 
 Row = dict[str, Any]
-COLUMNS = ("question", "variant", "seed", "regime", "task", "metric", "value", "seconds", "commit")
-TRIED = ("question", "variant", "point", *COLUMNS[2:])  # of the runs that settings are chosen by
+MEASURED = ("seed", "regime", "task", "metric", "value", "seconds", "commit")
+COLUMNS = ("question", "variant", *MEASURED, "chosen")
+TRIED = ("question", "variant", "point", *MEASURED)  # of the runs that settings are chosen by
 LOG = "study.log"
+OPTIONS: dict[str, list[str]] = {"ensemble": [], "averaged": ["--alone", "3"]}  # of `stages.ensemble`, as many members
+FOLDERS = {"ensemble": ENSEMBLE, "averaged": ENSEMBLE / "alone"}
 
 
 def git(*arguments: str, folder: Path | None = None) -> str:
@@ -65,7 +68,7 @@ class Clone:
         write_settings(self.folder / PARAMS, settings)
         parts = [regime.split("/") for regime in regimes]
         members = [one.split("/") for regime in regimes for one in trained(regime)]
-        together = [part[1] for part in parts if part[0] == "ensemble"]
+        together = [["stages.ensemble", part[1], *OPTIONS[part[0]]] for part in parts if part[0] in OPTIONS]
         self.server.start()
         environment = os.environ | {"OMP_NUM_THREADS": "1"} | self.server.environment
         for name in ("DVC_ROOT", *ROOT_VARIABLES.values(), ANY_FOOTAGE):
@@ -73,15 +76,14 @@ class Clone:
         with (self.folder / LOG).open("a", encoding="utf-8") as log:
             print(json.dumps(settings), file=log, flush=True)
             targets = dict.fromkeys(f"evaluate_{part[0]}@{part[1]}" for part in members)
-            commands = [["dvc", "repro", *targets], *(["stages.ensemble", task] for task in together)]
-            for command in commands:
+            for command in (["dvc", "repro", *targets], *together):
                 whole = [sys.executable, "-m", *command]
                 subprocess.run(whole, cwd=self.folder, env=environment, check=True, stdout=log, stderr=log)
         self.server.hear()
         found = []
         for regime, key, *member in parts:
             task = member[0] if member else key
-            scores_folder = ENSEMBLE if regime == "ensemble" else METRICS / regime
+            scores_folder = FOLDERS.get(regime, METRICS / regime)
             scores = json.loads((self.folder / scores_folder / f"{key}.json").read_text(encoding="utf-8"))
             scores = scores[task] if member else scores
             found += [("/".join([regime, key, *member]), task, name, scores[name]) for name in load_task(task).headline]
@@ -112,12 +114,13 @@ def write_settings(path: Path, settings: dict[str, Any]) -> None:
 
 
 def missing(runs: Iterable[Run], rows: pd.DataFrame) -> list[Run]:
-    """The runs that there are no rows of, with those of their regimes that have none."""
-    columns = ["question", "variant", "seed", "regime", *(["point"] if "point" in rows else [])]
-    known = {(*row[:4], *(row[4:] or ("",))) for row in rows[columns].itertuples(index=False, name=None)}
+    """The runs that there are no rows of, with those of their regimes that have none with what is chosen now."""
+    last = "point" if "point" in rows else "chosen"
+    known = {*rows[["question", "variant", "seed", "regime", last]].fillna("").itertuples(index=False, name=None)}
     found = []
     for run in runs:
-        left = [one for one in run.how.regimes if (run.question, run.variant, run.seed, one, run.point) not in known]
+        place = {one: (run.question, run.variant, run.seed, one) for one in run.how.regimes}
+        left = [one for one in place if (*place[one], run.point or run.how.chosen_for(one)) not in known]
         if left:
             found.append(run._replace(how=replace(run.how, regimes=left)))
     return found
@@ -166,7 +169,7 @@ def run_all(runs: Iterable[Run], jobs: int, keep: Callable[[Run, list[Row]], Non
         rows = [
             place
             | dict(zip(("regime", "task", "metric", "value"), row, strict=True))
-            | {"seconds": seconds, "commit": clone.commit[:10]}
+            | {"seconds": seconds, "commit": clone.commit[:10], "chosen": run.how.chosen_for(row[0])}
             for row in found
         ]
         with lock:

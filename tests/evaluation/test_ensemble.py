@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from egopack.data.batch import Batch
-from egopack.evaluation.ensemble import Ensemble, second_opinion, spread
+from egopack.evaluation.ensemble import Ensemble, alone_together, second_opinion, spread
 from egopack.evaluation.predict import predict
 from egopack.evaluation.probe import best_probe, necks_of
 from egopack.model.network import Network
@@ -105,3 +105,20 @@ def test_they_predict_as_a_network_does(name: str, monkeypatch: pytest.MonkeyPat
     assert set(own["key"]) <= {sample.key for sample in samples}
     scores = head.score(own, samples, small.LABELS[name])
     assert {*head.headline} <= {*scores}
+
+
+@torch.no_grad()
+def test_trainings_of_the_task_alone_answer_as_one() -> None:
+    networks = [small.network_of("ar") for _ in range(3)]
+    for seed, network in enumerate(networks):
+        small.randomize(network, seed)
+        network.train()
+    samples = small.samples_of("ar", 8, 0)
+    together = alone_together("ar", networks, samples, small.Features())
+    levels = networks[0].head("ar").params.levels
+    batch, whole = (small.batch_of(one, levels=levels) for one in (small.samples_of("ar", 5, 1), samples))
+    found, parts, seen = together("ar", batch), *([one("ar", each) for one in networks] for each in (batch, whole))
+    for key, value in found.items():
+        scales = [spread(one[key]) for one in seen]
+        scaled = [one[key].double() * scales[0] / scale for one, scale in zip(parts, scales, strict=True)]
+        np.testing.assert_allclose(value.numpy(), torch.stack(scaled).mean(0).numpy(), rtol=2e-4, atol=1e-4)

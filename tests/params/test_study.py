@@ -67,7 +67,7 @@ def test_every_variant_on_every_seed_of_its_kind(tmp_path: Path) -> None:
         ({"questions": {"q": {"about": "?", "seeds": "all"}}}, "questions.q.seeds"),
         (
             {"questions": {"q": {"about": "?", "seeds": "tuning", "variants": {"v": {"regimes": ["double/mq"]}}}}},
-            "not single/TASK, egopack/TASK, ensemble/TASK or multi/PACK/TASK",
+            "not single/TASK, egopack/TASK, ensemble/TASK, averaged/TASK or multi/PACK/TASK",
         ),
         (
             {
@@ -179,10 +179,46 @@ def test_an_ensemble_is_judged_when_both_of_its_members_are_tuned(tmp_path: Path
     assert (runs[0].how.set["tasks.ar.train.lr"], runs[0].how.set["tasks.ar.egopack.lr"]) == (0.1, 0.4)
 
 
+def test_an_average_of_the_task_alone_needs_its_tuning_and_no_other(tmp_path: Path) -> None:
+    asked = TUNED | {"regimes": ["single/{task}", "averaged/{task}"], "differences": []}
+    plan = load_study(written(tmp_path, {"seeds": PLAN["seeds"], "questions": {"labels": asked}}))
+    assert {regime for run in plan.tuning_runs([]) for regime in run.how.regimes} == {"single/ar", "single/mq"}
+    runs = list(plan.runs([], {("labels", "plain videos=6 task=ar", "single/ar"): {"lr": 0.2}}))
+    assert [run.how.regimes for run in runs] == [["single/ar", "averaged/ar"]] * 2
+    assert runs[0].how.set["tasks.ar.train.lr"] == 0.2
+
+
+def test_a_place_is_judged_with_what_was_tuned_at_another(tmp_path: Path) -> None:
+    asked = TUNED | {"tune_at": {"videos": {6: 60}}}
+    plan = load_study(written(tmp_path, WITH_TUNING | {"questions": {"labels": asked}}))
+    assert {run.variant for run in plan.tuning_runs([])} == {f"plain videos=60 task={task}" for task in ("ar", "mq")}
+    chosen = {("labels", "plain videos=60 task=mq", "egopack/mq"): {"lr": 0.4}}
+    runs = [run for run in plan.runs([], chosen) if run.seed == 3]
+    assert [(run.variant, run.how.set["labelled.mq.videos"]) for run in runs] == [
+        ("plain videos=6 task=mq", 6),
+        ("plain videos=60 task=mq", 60),
+    ]
+    assert {run.how.set["tasks.mq.egopack.lr"] for run in runs} == {0.4}
+    with pytest.raises(UserError, match="tuned: no question 'labels' tunes a 'plain videos=6 task=ar'"):
+        load_study(written(tmp_path, WITH_TUNING | {"questions": {"labels": asked, "other": OTHER}}))
+
+
+def test_what_was_chosen_for_a_regime_is_told_of_it_alone(tmp_path: Path) -> None:
+    regimes = ["single/{task}", "egopack/{task}", "ensemble/{task}", "averaged/{task}"]
+    asked = TUNED | {"regimes": regimes, "differences": []}
+    plan = load_study(written(tmp_path, {"seeds": PLAN["seeds"], "questions": {"labels": asked}}))
+    place = ("labels", "plain videos=6 task=ar")
+    run, _ = plan.runs([], {(*place, "single/ar"): {"lr": 0.2}, (*place, "egopack/ar"): {"lr": 0.4}})
+    single, novel = "tasks.ar.train.lr=0.2", "tasks.ar.egopack.lr=0.4"
+    told = [single, novel, f"{single} {novel}", single]
+    assert [run.how.chosen_for(regime) for regime in run.how.regimes] == told
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"start": {"lr": [0.1, 0.3]}}, "start.lr: 0.3 is not in tune.lr"),
+        ({"tune_at": {"videos": {6: 15}}}, "tune_at.videos: 15 is not in each.videos"),
         ({"tune": {"lr": [0.1, 0.2]}}, "questions.labels.tune.lr"),  # no place between two edges
         ({"figure": {"kind": "lines", "x": "steps"}}, "'steps' is not one of the keys of each: videos, task"),
         ({"differ": ["pack"]}, "'pack' is not one of the keys of each"),

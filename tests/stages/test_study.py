@@ -97,6 +97,7 @@ def test_tunes_then_judges_with_the_best_and_runs_nothing_twice(ran: list[dict[s
     found = rows("study.csv")
     assert len(found) == 12
     assert {row["value"] for row in found} == {"0.03", "0.04"}
+    assert {row["chosen"] for row in found} == {f"{key}={BEST[key]}" for key in KEY.values()}
 
     assert "0 runs, 0 of them now; about 0.0 h" in study("--dry")
     assert (
@@ -129,3 +130,18 @@ def test_a_point_that_is_missing_keeps_its_regime_from_being_judged(ran: list[di
     study("--tune")
     (again,) = ran[before:]
     assert (again["regimes"], again["seed"], again["tasks.pnr.egopack.lr"]) == (["egopack/pnr"], 2, 0.8)
+
+
+def test_what_was_judged_with_other_settings_is_judged_again_and_the_last_counts(ran: list[dict[str, Any]]) -> None:
+    study()
+    path = Path("metrics/study.csv")
+    text = path.read_text()
+    assert text.count("tasks.pnr.egopack.lr=0.2") == 4
+    path.write_text(text.replace("tasks.pnr.egopack.lr=0.2", "tasks.pnr.egopack.lr=0.1"))
+    before = len(ran)
+    said = study()
+    assert [run["regimes"] for run in ran[before:]] == [["egopack/pnr"]] * 4
+    assert len(rows("study.csv")) == 12 + 4
+    assert "| 2 | 0.035, 0.035 | +0 ± 0 |" in said
+    study()
+    assert len(ran) == before + 4

@@ -98,5 +98,20 @@ def second_opinion(
     task = single.head(name)
     probe = best_probe(necks_of(pack, task), single, name, samples, features, seed)
     members = {"single": single, "egopack": novel, "necks": OnNecks(pack, task, probe)}
-    spreads = {key: spreads_of(one, name, samples, features, single) for key, one in members.items()}
-    return Ensemble(members, single, spreads)
+    return as_one(name, members, single, samples, features)
+
+
+def alone_together(
+    name: str, networks: Sequence[Network], samples: Sequence[Sample], features: FeatureRows
+) -> Ensemble:
+    """Several trainings of the task alone, as one: what averaging gains without a pack."""
+    members = {str(number): network.eval() for number, network in enumerate(networks)}
+    return as_one(name, members, networks[0], samples, features)
+
+
+def as_one(
+    name: str, members: Mapping[str, nn.Module], first: Network, samples: Sequence[Sample], features: FeatureRows
+) -> Ensemble:
+    """Members that answer as one, their spreads being those on these training samples."""
+    spreads = {key: spreads_of(one, name, samples, features, first) for key, one in members.items()}
+    return Ensemble(members, first, spreads)

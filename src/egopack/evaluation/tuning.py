@@ -28,7 +28,7 @@ def tuned(rows: pd.DataFrame, study: StudyParams) -> pd.DataFrame:
     values, seeds = _values(rows), study.seeds.tuning
     points, found = wanted(rows, study), []
     for name, question in study.questions.items():
-        for variant, one in question.all_variants().items() if question.tune else ():
+        for variant, one in question.tuned_variants().items():
             for regime in [*tuned_regimes(one, several=False), *tuned_regimes(one, several=True)]:
                 seen, asked = values.get((name, variant, regime), {}), points[name, variant, is_multi(regime)]
                 runs = sum(seed in seen.get(point, {}) for point, seed in itertools.product(asked, seeds))
@@ -49,7 +49,7 @@ def wanted(rows: pd.DataFrame, study: StudyParams) -> dict[Place, list[str]]:
     values, seeds, found = _values(rows), study.seeds.tuning, dict[Place, list[str]]()
     for name, question in study.questions.items():
         grid = list(question.points())
-        for variant, one in question.all_variants().items() if question.tune else ():
+        for variant, one in question.tuned_variants().items():
             for several in (False, True):
                 regimes = tuned_regimes(one, several)
                 if not regimes:

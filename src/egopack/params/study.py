@@ -20,8 +20,8 @@ PLACE = r"[\w{}]+"
 Regime = Annotated[
     str,
     Spelled(
-        rf"(single|egopack|ensemble)/{PLACE}|multi/[\w{{}}-]+/{PLACE}",
-        "not single/TASK, egopack/TASK, ensemble/TASK or multi/PACK/TASK",
+        rf"(single|egopack|ensemble|averaged)/{PLACE}|multi/[\w{{}}-]+/{PLACE}",
+        "not single/TASK, egopack/TASK, ensemble/TASK, averaged/TASK or multi/PACK/TASK",
     ),
 ]
 Chosen = Mapping[tuple[str, str, str], Settings]  # question, variant, regime -> the best of its grid
@@ -57,12 +57,20 @@ class Drawn(Strict):
 
 @dataclass(frozen=True)
 class Asked:
-    """A variant, filled in: what to set, what to run, the values of `each` that it is of, whose tuning it takes."""
+    """A variant, filled in: what to set, what to run, the values of `each` that it is of, whose tuning it takes, and
+    of what is set the part that was chosen by tuning.
+    """
 
     set: Settings
     regimes: list[str]
     at: Settings = field(default_factory=dict)
     tuned: tuple[str, str] | None = None
+    chosen: Settings = field(default_factory=dict)
+
+    def chosen_for(self, regime: str) -> str:
+        """What was chosen for a regime, as it stands in the file of runs."""
+        blocks = tuple(f"{block_of(part)}." for part in trained(regime))
+        return " ".join(f"{key}={value}" for key, value in self.chosen.items() if key.startswith(blocks))
 
 
 class Run(NamedTuple):
@@ -96,6 +104,10 @@ class Question(Strict):
         description="values of tune where the search starts, which goes on beside the best until none beside it is "
         "better; empty: the whole grid is tried",
     )
+    tune_at: dict[Name, dict[Any, Any]] = Field(
+        {},
+        description="key of each -> value -> the value at which it is tuned in its place; empty: each is tuned itself",
+    )
     grid: dict[str, list[Any]] = Field({}, description="settings of which every combination is a variant of its own")
     variants: dict[Name, Variant] = Field({}, description="variants by name")
     regimes: list[Regime] = Field([], description="what each variant trains and scores")
@@ -117,6 +129,10 @@ class Question(Strict):
             name = " ".join(f"{key.rsplit('.', 1)[-1]}={value}" for key, value in chosen.items())
             found[name] = self._filled(name, Variant(set=chosen), {})
         return found
+
+    def tuned_variants(self) -> dict[str, Asked]:
+        """Those of all variants that are tuned themselves."""
+        return {name: one for name, one in self.all_variants().items() if one.tuned == ("", name)}
 
     def all_differences(self) -> Iterator[tuple[str, str, Settings]]:
         """Both sides of every difference, VARIANT:REGIME, at every place."""
@@ -141,8 +157,20 @@ class Question(Strict):
     def _filled(self, name: str, variant: Variant, at: Settings) -> Asked:
         regimes = [filled(one, at) for one in variant.regimes or self.regimes]
         question, _, other = filled(variant.tuned, at).partition(":")
-        tuned = (question, other) if other else ("", named(name, at)) if self.tune else None
+        tuned = (question, other) if other else ("", named(name, self._tuned_at(at))) if self.tune else None
         return Asked(filled(self.set | variant.set, at), regimes, at, tuned)
+
+    def _tuned_at(self, at: Settings) -> Settings:
+        """The place whose settings those at a place are."""
+        return {key: self.tune_at.get(key, {}).get(value, value) for key, value in at.items()}
+
+    @model_validator(mode="after")
+    def _places_of_tuning_exist(self) -> Question:
+        for key, values in self.tune_at.items():
+            for value in [*values, *values.values()]:
+                if value not in self.each.get(key, []):
+                    raise ValueError(f"tune_at.{key}: {value!r} is not in each.{key}")
+        return self
 
     @model_validator(mode="after")
     def _keys_exist(self) -> Question:
@@ -197,7 +225,7 @@ class StudyParams(Strict):
             for variant, one in question.all_variants().items():
                 other, of = one.tuned or ("", "")
                 asked = self.questions.get(other)
-                if other and (asked is None or not asked.tune or of not in asked.all_variants()):
+                if other and (asked is None or of not in asked.tuned_variants()):
                     raise ValueError(f"questions.{name}: {variant}: tuned: no question {other!r} tunes a {of!r}")
         return self
 
@@ -228,7 +256,7 @@ class StudyParams(Strict):
         """
         for several, name in itertools.product((False, True), self._tuning(self.named(names))):
             question = self.questions[name]
-            for variant, one in question.all_variants().items():
+            for variant, one in question.tuned_variants().items():
                 regimes = tuned_regimes(one, several)
                 points = (wanted or {}).get((name, variant, several), question.first_points())
                 for seed, point in itertools.product(self.seeds.tuning, points):
@@ -288,7 +316,7 @@ class StudyParams(Strict):
 
     def _at(self, seed: int, one: Asked, regimes: list[str], values: Settings) -> Asked:
         settings = self.set | one.set | values | {"seed": seed, "synthetic.seed": seed}
-        return Asked(settings, regimes, one.at)
+        return Asked(settings, regimes, one.at, chosen=values)
 
 
 def named(name: str, at: Settings) -> str:
@@ -318,7 +346,8 @@ def is_multi(regime: str) -> bool:
 def trained(regime: str) -> list[str]:
     """What is trained for a regime: itself, or the members of an ensemble."""
     kind, _, name = regime.partition("/")
-    return [f"single/{name}", f"egopack/{name}"] if kind == "ensemble" else [regime]
+    members = {"ensemble": [f"single/{name}", f"egopack/{name}"], "averaged": [f"single/{name}"]}
+    return members.get(kind, [regime])
 
 
 def tuned_regimes(one: Asked, several: bool) -> list[str]:
@@ -328,11 +357,15 @@ def tuned_regimes(one: Asked, several: bool) -> list[str]:
     return [regime for regime in one.regimes if is_multi(regime) == several and trained(regime) == [regime]]
 
 
+def block_of(regime: str) -> str:
+    """The block of params.yaml that the training of a regime is set by."""
+    kind, name = regime.split("/")[:2]
+    return {"single": f"tasks.{name}.train", "egopack": f"tasks.{name}.egopack", "multi": "multi"}[kind]
+
+
 def fields_of(regime: str, fields: Settings) -> Settings:
     """Settings of params.yaml that give the training of a regime these fields."""
-    kind, name = regime.split("/")[:2]
-    block = {"single": f"tasks.{name}.train", "egopack": f"tasks.{name}.egopack", "multi": "multi"}[kind]
-    return {f"{block}.{key}": value for key, value in fields.items()}
+    return {f"{block_of(regime)}.{key}": value for key, value in fields.items()}
 
 
 def load_study(path: Path) -> StudyParams:

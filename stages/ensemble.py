@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
@@ -34,13 +36,14 @@ def main(tasks: tuple[str, ...], alone: int | None) -> None:
     task alone, EgoPack, and a linear map on the frozen necks of the pack, which is fitted here to the training split.
 
     Reads data/models, data/samples and data/shards of the pipeline as it was run last; writes
-    data/ensemble/TASK.parquet, the predictions, and data/ensemble/TASK.json, the scores; with --alone under
-    data/ensemble/alone.
+    data/ensemble/TASK.parquet, the predictions, data/ensemble/TASK.json, the scores, and data/ensemble/TASK, which
+    predicts as any model does; with --alone scores and predictions under data/ensemble/alone.
     """
     params = load_all()
     from egopack.data.shard_reader import FeatureShards
     from egopack.evaluation.evaluate import evaluate, in_words
     from egopack.files import write_json
+    from egopack.inference.ensemble import save_ensemble
     from egopack.runtime.device import set_up
     from egopack.tasks.base import check_task
 
@@ -52,7 +55,8 @@ def main(tasks: tuple[str, ...], alone: int | None) -> None:
         if alone:
             together = alone_together(task, block, alone, params, features, device)
         else:
-            together = with_pack(task, params, features)
+            trained = members(task, params)
+            together = with_pack(task, trained, params, features)
         out = folder / f"{task}.parquet"
         scores = evaluate(
             cast("Network", together),  # all that is asked of one, it can
@@ -66,19 +70,24 @@ def main(tasks: tuple[str, ...], alone: int | None) -> None:
             device=device,
         )
         write_json(folder / f"{task}.json", scores)
+        if not alone:
+            save_ensemble(folder / task, task, together, trained, block.decode.model_dump(mode="json"), scores)
         click.echo(f"{out}: {in_words(task, scores)}")
 
 
-def with_pack(task: str, params: Params, features: FeatureShards) -> Ensemble:
-    """The task alone, EgoPack and its pack."""
+def members(task: str, params: Params) -> dict[str, Path]:
+    """The models of the task alone, EgoPack and its pack."""
+    names = {"single": f"single/{task}", "egopack": f"egopack/{task}", "pack": f"multi/{helper_of(params, task)[0]}"}
+    return {member: MODELS / name for member, name in names.items()}
+
+
+def with_pack(task: str, trained: Mapping[str, Path], params: Params, features: FeatureShards) -> Ensemble:
+    """These models as one."""
     from egopack.data.splits import read_split
     from egopack.evaluation.ensemble import second_opinion
     from egopack.model.checkpoint import load_checkpoint
 
-    helper, _ = helper_of(params, task)
-    single, novel, pack = (
-        load_checkpoint(MODELS / name) for name in (f"single/{task}", f"egopack/{task}", f"multi/{helper}")
-    )
+    single, novel, pack = (load_checkpoint(trained[name]) for name in ("single", "egopack", "pack"))
     return second_opinion(task, single, novel, pack, read_split(SAMPLES / task, "train"), features, params.seed)
 
 

@@ -92,4 +92,6 @@ def test_a_table_over_the_values_of_each() -> None:
         "| PNR error_s ↓ | 9 | +0.5 ± 0 | 9 | +0.25 ± 0 |",
         "| MQ map ↑ | 9 | -2 ± 0 |  |  |",
     ]
+    few = differences(rows[rows["variant"].str.contains("videos=60")], question)
+    assert over(few, "videos").splitlines()[0] == "| metric | single | egopack − single |"
     assert over(differences(rows[:0], question), "videos") == ""

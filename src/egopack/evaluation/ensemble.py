@@ -21,6 +21,7 @@ from egopack.model.network import Network
 from egopack.tasks.base import Outputs, Task
 
 Member = Callable[[str, Batch], Outputs]
+MEMBERS = ("single", "egopack", "necks")  # of a second opinion
 
 
 class OnNecks(nn.Module):
@@ -97,7 +98,7 @@ def second_opinion(
         network.eval()
     task = single.head(name)
     probe = best_probe(necks_of(pack, task), single, name, samples, features, seed)
-    members = {"single": single, "egopack": novel, "necks": OnNecks(pack, task, probe)}
+    members = dict(zip(MEMBERS, (single, novel, OnNecks(pack, task, probe)), strict=True))
     return as_one(name, members, single, samples, features)
 
 

@@ -82,8 +82,8 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def over(table: pd.DataFrame, x: str) -> str:
-    """The differences in Markdown: a row for each metric; for each value of `x` a column for what is compared with,
-    and one for each difference.
+    """The differences in Markdown: a row for each metric; for each value of `x` (named where there are several) a
+    column for what is compared with, and one for each difference.
     """
     if not len(table):
         return ""
@@ -107,8 +107,10 @@ def over(table: pd.DataFrame, x: str) -> str:
         for column, cell in found.items():
             columns[place, column] = None
             cells.setdefault(f"{row.task.upper()} {row.metric} {arrow}{others}", {})[place, column] = cell
+    several = len({place for place, _ in columns}) > 1
+    heads = [f"{column}, {place} {x}" if several else column for place, column in columns]
     lines = [
-        "| metric | " + " | ".join(f"{column}, {place} {x}" for place, column in columns) + " |",
+        f"| metric | {' | '.join(heads)} |",
         "| --- |" + " ---: |" * len(columns),
     ]
     for metric, own in cells.items():

@@ -165,7 +165,12 @@ def load_model(folder: Path | str, device: str = "auto") -> Model:
     Raises:
         UserError: the folder is not a whole checkpoint, or its files contradict each other.
     """
-    model = Model(**read_config(folder).model_dump(mode="json"))
-    load_weights(model, folder)
+    from egopack.inference.ensemble import is_ensemble, load_ensemble
+
+    if is_ensemble(folder):
+        model: Model = load_ensemble(folder)
+    else:
+        model = Model(**read_config(folder).model_dump(mode="json"))
+        load_weights(model, folder)
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     return model.eval().to(name)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from egopack.model.compilation import compiled as with_compiler
-from egopack.model.network import Network
 from egopack.nn.sums import portable
 from egopack.training.loop import step
 from egopack.training.optimizer import make_optimizer
 from tests.benchmarks.measure import Work
 from tests.benchmarks.workloads import SUPPORT, batch_of, network_of, optimizer_params, size_of
-from tests.support.launches import Kept, Launches, Profiled, Transfers
+from tests.support.launches import Kept, Launches, Transfers
 
 GOALS = {  # operations, megabytes kept for the way back, transfers
     "ar": {"launches": 120, "saved": 110, "transfers": 2},
@@ -22,14 +19,12 @@ GOALS = {  # operations, megabytes kept for the way back, transfers
 
 
 def make(case: str, quick: bool) -> Work:
-    """`launches_<kind>` operations of a step, also with `runtime.compile`, `saved_<kind>` megabytes, `transfers_<kind>`
-    copies to the device.
-    """
+    """`launches_<kind>` operations of a step, `saved_<kind>` megabytes, `transfers_<kind>` copies to the device."""
     what, kind = case.split("_", maxsplit=1)
     novel, size = kind.removeprefix("egopack_"), size_of(quick)
     network = network_of((novel,), size, SUPPORT[novel] if novel != kind else ()).train()
     optimizer = make_optimizer(network, optimizer_params())
-    loaded, goal = batch_of(novel, size), GOALS[kind][what]
+    loaded = batch_of(novel, size)
     batch = loaded.ready()
 
     def compiled() -> None:
@@ -56,16 +51,6 @@ def make(case: str, quick: bool) -> Work:
                 ours()
             assert not launches.not_deterministic, launches.not_deterministic
             count = launches.count
-            if not quick:
-                return {what: count, f"{what}_compiled": compiled_launches(network, ours), f"{what}_goal": goal}
-        return {what: count, f"{what}_goal": goal}
+        return {what: count, f"{what}_goal": GOALS[kind][what]}
 
     return Work(ours, compiled, "the same step in compiled code", extra=counted)
-
-
-def compiled_launches(network: Network, work: Callable[[], None]) -> int:
-    """What is left of the operations where torch compiles the network."""
-    with Profiled() as profiled, with_compiler(network, "runtime.compile"):
-        for _ in range(2):
-            work()
-        return profiled.count(work)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,13 +12,7 @@ from egopack.errors import UserError
 from egopack.model.compilation import BLOCKS, compiled
 from egopack.model.network import Network
 from egopack.nn.backbone import LevelBlock
-from egopack.nn.sums import portable
-from egopack.training.loop import EpochReport, step, train
-from egopack.training.optimizer import make_optimizer
-from tests.benchmarks.workloads import optimizer_params
-from tests.support import small
-from tests.support.launches import Launches, Profiled
-from tests.support.networks import novel_network
+from egopack.training.loop import EpochReport, train
 from tests.support.train_tiny import loaders_of, network_of, params_of
 
 TASKS = ("mq",)  # of several levels
@@ -68,47 +61,3 @@ def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         compiled(network, "params.yaml: runtime.compile"),
     ):
         trained(network)
-
-
-@pytest.mark.parametrize(
-    "name", ["ar", *(pytest.param(name, marks=pytest.mark.drill) for name in ("mq", "egopack_ar"))]
-)
-def test_an_accelerators_path_compiled_is_the_same_in_fewer_operations(name: str) -> None:
-    task = name.removeprefix("egopack_")
-
-    def fresh() -> Network:
-        torch.manual_seed(0)
-        return (small.network_of(task) if name == task else novel_network(task)).train()
-
-    plain, fast, counted = fresh(), fresh(), fresh()
-    batch = small.batch_of(small.samples_of(task), levels=3 if task == "mq" else 1).ready()
-
-    def stepping(network: Network) -> Callable[[], None]:
-        optimizer = make_optimizer(network, optimizer_params())
-
-        def one() -> None:
-            torch.manual_seed(1)
-            step(network, optimizer, {task: batch}, 1.0)
-
-        return one
-
-    with portable():
-        work = stepping(counted)
-        work()
-        with Profiled() as profiled:
-            eager = profiled.count(work)
-        with Launches() as launches:
-            work()
-        assert eager == launches.count  # both count the same where nothing is compiled
-        work = stepping(plain)
-        for _ in range(3):
-            work()
-        torch._dynamo.reset()
-        with Profiled() as profiled, compiled(fast, "runtime.compile"):
-            work = stepping(fast)
-            for _ in range(2):
-                work()
-            assert profiled.count(work) < 0.8 * eager
-    assert profiled.found["fused"] > 0
-    for key, value in fast.state_dict().items():
-        torch.testing.assert_close(value, plain.state_dict()[key], rtol=1e-3, atol=1e-4)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 
-import numpy as np
 import pandas as pd
 
 from tests.pipeline.conftest import Clone
 
-TASK = "pnr"
+TASK = "mq"
 
 
 def test_a_second_opinion_and_what_averaging_gains(reproduced: Clone) -> None:
@@ -24,13 +23,11 @@ def test_a_second_opinion_and_what_averaging_gains(reproduced: Clone) -> None:
     whole, config = (json.loads(first[name]) for name in (f"{TASK}.json", f"{TASK}/config.json"))
     assert config["scores"][TASK] == whole
     single = json.loads((reproduced.path / "metrics" / "single" / f"{TASK}.json").read_text())
-    assert whole["error_s"] != single["error_s"]
+    assert whole != single
 
     both = run("--alone", "2")
     assert all(both[name] == data for name, data in first.items())
-    alone = [pd.read_parquet(folder / name / f"{TASK}.parquet") for name in (".", "alone")]
-    assert np.array_equal(alone[0]["key"], alone[1]["key"])
-    assert not all(map(np.array_equal, alone[0]["logits"], alone[1]["logits"]))
+    assert json.loads(both[f"alone/{TASK}.json"]) not in (whole, single)
     curves = pd.read_csv(folder / "curves" / "alone" / TASK / "1.csv")
     own = pd.read_csv(reproduced.path / "metrics" / "curves" / "single" / f"{TASK}.csv")
     assert len(curves) == len(own)  # trained as long, with another seed

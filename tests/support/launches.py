@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch._inductor import config as inductor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 
 # what torch.use_deterministic_algorithms lists, of all that adds, gathers or scatters
@@ -20,8 +16,6 @@ NOT_DETERMINISTIC = {
     *("convolution", "convolution_backward", "_ctc_loss", "grid_sampler_2d", "max_unpool2d", "resize"),
 }
 NOT_LISTED_FOR_INTEGERS = {"cumsum", "bincount"}
-ALLOCATIONS = {"empty", "empty_strided", "empty_like", "resize_", "set_"}
-OF_TENSORS = {"where", "min"}  # some forms are made of others, these are not
 
 
 class Launches(TorchDispatchMode):
@@ -51,69 +45,6 @@ class Launches(TorchDispatchMode):
             if by_maximum or (plain.rstrip("_") in NOT_DETERMINISTIC and not exact):
                 self.not_deterministic[name] += 1
         return out
-
-
-class Profiled:
-    """Counts the same in what torch.compile made, which `Launches` would keep from running: a kernel that the compiler
-    wrote is one operation, as is one that it calls.
-    """
-
-    def __enter__(self) -> Profiled:
-        self.found: Counter[str] = Counter()
-        self._patch = inductor.patch({"cpp.enable_kernel_profile": True})
-        self._patch.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._patch.__exit__(*error)
-
-    def count(self, function: Callable[[], object]) -> int:
-        """The operations of a call, once what it compiles is compiled: then inside of this from its first call on."""
-        with profile(activities=[ProfilerActivity.CPU]) as profiled:
-            function()
-        self.found.clear()
-        for event in profiled.events():
-            if event.cpu_parent is None:
-                self._walk(event)
-        return sum(self.found.values())
-
-    def _walk(self, event: Any) -> None:
-        name = event.name.removeprefix("aten::")
-        if "cpp_fused" in name:
-            self.found["fused"] += 1
-        elif name == event.name or is_composite(name):
-            before = sum(self.found.values())
-            for child in event.cpu_children:
-                self._walk(child)
-            if name in OF_TENSORS and before == sum(self.found.values()):
-                self.found[name] += 1
-        elif computes(name):
-            self.found[name] += 1
-
-
-def overloads(name: str) -> list[Any]:
-    packet = getattr(torch.ops.aten, name)
-    return [getattr(packet, one) for one in packet.overloads()]
-
-
-def is_composite(name: str) -> bool:
-    """Whether torch makes this operation of others, also on the way back."""
-
-    def composite(operation: Any) -> bool:
-        try:
-            return torch._C._dispatch_has_kernel_for_dispatch_key(operation.name(), "CompositeImplicitAutograd")
-        except RuntimeError:  # one of TorchScript's alone
-            return False
-
-    return any(composite(one) for one in overloads(name))
-
-
-def computes(name: str) -> bool:
-    """Whether an operation is more than a view or room for a result."""
-    returns = [one for operation in overloads(name) for one in operation._schema.returns]
-    return name not in ALLOCATIONS and not any(
-        one.alias_info is not None and not one.alias_info.is_write for one in returns
-    )
 
 
 class Kept(saved_tensors_hooks):

@@ -9,12 +9,7 @@ import yaml
 from egopack.ego4d.layout import told_of_rendered
 from egopack.model.config import ModelConfig
 
-REGIMES = {
-    "single": "trained alone",
-    "multi": "trained together",
-    "egopack": "trained with the help of a pack",
-    "ensemble": "trained alone, with a pack, and on a frozen pack, averaged",
-}
+REGIMES = {"single": "trained alone", "multi": "trained together", "egopack": "trained with the help of a pack"}
 ARROWS = {"max": "↑", "min": "↓"}
 PAPER = "https://arxiv.org/abs/2502.02487"
 

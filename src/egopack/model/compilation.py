@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from egopack.errors import UserError
 from egopack.model.network import Network
 from egopack.nn.backbone import LevelBlock
-from egopack.nn.fused import compiled_functions
 from egopack.nn.heads import Classifier, Neck
 from egopack.nn.interaction import InteractionRound
 
@@ -17,8 +16,7 @@ BLOCKS = (LevelBlock, Neck, Classifier, InteractionRound)
 
 @contextmanager
 def compiled(network: Network, key: str) -> Iterator[None]:
-    """Inside, torch compiles the blocks that the network is made of, and losses, at their first call, for any number
-    of nodes.
+    """Inside, torch compiles the blocks that the network is made of at their first call, for any number of nodes.
 
     Block by block, not as a whole: levels that are alike are compiled once, and what stands between the blocks depends
     on the batch. Names of parameters and buffers stay as they are.
@@ -26,16 +24,13 @@ def compiled(network: Network, key: str) -> Iterator[None]:
     Raises:
         UserError: torch cannot compile on this machine; it names the setting `key`.
     """
-    from torch._dynamo import config  # imports the compiler
-    from torch._dynamo.exc import TorchDynamoException
+    from torch._dynamo.exc import TorchDynamoException  # imports the compiler
 
     blocks = [module for module in network.modules() if isinstance(module, BLOCKS)]
     for block in blocks:
         block.compile(dynamic=True)
     try:
-        # a slope is a constant, whatever the number of nodes
-        with config.patch(specialize_float=True), compiled_functions():
-            yield
+        yield
     except TorchDynamoException as error:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise UserError(f"{key}: torch cannot compile here ({reason}); set it to false") from error

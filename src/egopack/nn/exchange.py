@@ -75,8 +75,6 @@ def join(convs: Sequence[TDGC], edges: Sequence[Edges]) -> list[Joint]:
 
 
 def _stacked(distances: Sequence[Tensor], longest: int) -> Tensor:
-    if all(one is distances[0] for one in distances):
-        return distances[0].expand(len(distances), -1)
     if any(one.shape[0] < longest for one in distances):
         distances = [F.pad(one, (0, longest - one.shape[0])) for one in distances]
     return torch.stack(list(distances))

@@ -7,21 +7,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from egopack.labels import UNLABELLED
-from egopack.nn.fused import fused
 from egopack.nn.sums import is_compiled
 
 
-@fused
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     """Mean over all labels [N]; a label -1 adds 0 but counts in the mean; 0 without any. logits [N, C] -> scalar"""
     if is_compiled(logits):
         losses = F.cross_entropy(logits, labels, ignore_index=UNLABELLED, reduction="none")
         return losses.mean() if len(losses) else losses.sum()
-    others = labels[:, None] != torch.arange(logits.shape[1], device=labels.device)  # torch's is on its list
-    return F.log_softmax(logits, dim=1).masked_fill(others, 0).sum() / -max(len(labels), 1)
+    chosen = labels[:, None] == torch.arange(logits.shape[1], device=labels.device)  # torch's is on its list
+    return -torch.where(chosen, F.log_softmax(logits, dim=1), 0).sum() / max(len(labels), 1)
 
 
-@fused
 def sigmoid_focal(logits: Tensor, target: Tensor, *, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
     """Sigmoid focal loss (arXiv 1708.02002, equation 5), element by element: same shape as `logits`."""
     probability = torch.sigmoid(logits)
@@ -31,7 +28,6 @@ def sigmoid_focal(logits: Tensor, target: Tensor, *, alpha: float = 0.25, gamma:
     return weight * entropy * (1 - correct) ** gamma
 
 
-@fused
 def diou_1d(offsets: Tensor, target: Tensor, *, eps: float = 1e-8) -> Tensor:
     """1-D distance IoU of segments around one point, given by their distances (left, right) to it. [N, 2], [N, 2] ->
     [N]

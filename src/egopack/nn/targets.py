@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from egopack.data.pyramid import Joined, Pyramid
-from egopack.nn.fused import fused
 from egopack.nn.sums import is_compiled
 
 LARGEST_S = 10_000.0  # the highest level takes all that is longer
@@ -90,7 +89,6 @@ def _none(pos: Tensor, classes: int) -> NodeTargets:
     )
 
 
-@fused
 def _answers(table: Tensor, bounds: Tensor, label: Tensor, classes: int) -> NodeTargets:
     """Targets of N nodes, `table` [4, N] of their positions, extents, least and largest reach, each with as many
     segments: `bounds` [N, most, 2], `label` [N, most].

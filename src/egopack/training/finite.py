@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -35,31 +34,21 @@ def update(
     Not `at_once`, the device is not waited for: the optimizer itself leaves out this update and all that follow, so
     that `check` may come later.
     """
+    good = finite(report)
     if at_once:
-        if not finite(report):
+        if not good:
             return
     else:
-        values, before = _values(report), getattr(optimizer, "found_inf", None)
-        spoilt = values.new_zeros(()) if before is None else before
-        torch._amp_foreach_non_finite_check_and_unscale_([values], spoilt, _one(values.device))
-        optimizer.found_inf = spoilt  # type: ignore[attr-defined]
+        spoilt, before = (~good).float(), getattr(optimizer, "found_inf", None)
+        optimizer.found_inf = spoilt if before is None else torch.maximum(before, spoilt)  # type: ignore[attr-defined]
     torch.nn.utils.clip_grads_with_norm_(weights, clip, report.grad_norm)
     optimizer.step()
 
 
 def finite(report: StepReport) -> Tensor:
     """Whether all losses of a step and the norm of its gradient are finite: a scalar."""
-    return torch.isfinite(_values(report)).all()
-
-
-def _values(report: StepReport) -> Tensor:
     terms = [value for losses in report.losses.values() for value in losses.values()]
-    return torch.stack([report.grad_norm, *terms])
-
-
-@cache
-def _one(device: torch.device) -> Tensor:
-    return torch.ones((), device=device)
+    return torch.isfinite(torch.stack([report.grad_norm, *terms])).all()
 
 
 def check(

@@ -16,7 +16,6 @@ from egopack.data.loader import Loader
 from egopack.errors import UserError
 from egopack.model.checkpoint import check_finite
 from egopack.model.network import Network
-from egopack.nn.sums import is_compiled
 from egopack.params import OptimizerParams
 from egopack.runtime.ranks import ALONE, KEPT_STEP, Ranks, all_reduce_losses, data_parallel, no_sync
 from egopack.training import finite
@@ -89,15 +88,14 @@ def step(
     for number, name in turns:
         with nullcontext() if (number, name) == turns[-1] else no_sync(losses):
             terms = losses(name, rounds[number][name])
-            roots = [value for value in terms.values() if value.requires_grad]
             # times the ranks, over which gradients are averaged although their parts of the loss add up
-            weight = roots[0].new_full((), ranks.world / len(rounds))
-            torch.autograd.backward(roots, [weight] * len(roots))
+            total = torch.stack(list(terms.values())).sum()
+            (total if ranks.world == len(rounds) == 1 else total * ranks.world / len(rounds)).backward()
         found[number][name] = {term: value.detach() for term, value in terms.items()}
     weights = list(network.parameters())
     norm = torch.nn.utils.get_total_norm([weight.grad for weight in weights if weight.grad is not None])
     report = StepReport(all_reduce_losses(found[0] if len(found) == 1 else _mean(found), ranks), norm)
-    finite.update(optimizer, weights, report, grad_clip_norm, at_once=is_compiled(norm))
+    finite.update(optimizer, weights, report, grad_clip_norm, at_once=norm.device.type == "cpu")
     return report
 
 
